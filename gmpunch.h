@@ -1195,8 +1195,9 @@ GMPUNCHI_FN void gmpunchi_object_free(gmpunchi_object *object) {
     if (object->block_size) allocator.free(object, object->block_size, allocator.user);
 }
 
-/* Time stands still where a caller's clock steps back. */
+/* Time stands still where a caller's clock steps back, and never reaches the "never" of deadlines. */
 GMPUNCHI_FN uint64_t gmpunchi_advance(gmpunchi_object *object, uint64_t now) {
+    if (now == GMPUNCHI_TIME_NEVER) now--;
     if (now > object->now) object->now = now;
     return object->now;
 }
@@ -2973,6 +2974,7 @@ GMPUNCHI_FN void gmpunchi_liveness_probed(gmpunchi_liveness *live, uint64_t now)
 #define GMPUNCHI_CLIENT_TARGETS 4u
 #define GMPUNCHI_CLIENT_OUT 128u
 #define GMPUNCHI_RETRY_PAUSE_MS 250u    /* first pause before the master is tried again; doubles */
+#define GMPUNCHI_ASK_AGAIN_MS 3000u     /* knocking so long without hearing anything: the host may not have been told */
 #define GMPUNCHI_UNWELCOME_MS 2000u     /* hearing knocks for so long without a welcome: another source port */
 #define GMPUNCHI_DATA_TRIES 10u
 #define GMPUNCHI_DATA_PAUSE_MS 500u
@@ -3009,6 +3011,7 @@ struct gmpunch_client {
     uint64_t knock_at;
     uint64_t second_at;     /* server:direct_port is knocked at as well */
     uint64_t restart_at;    /* a new source port is taken */
+    uint64_t ask_again_at;  /* the master is asked once more, while knocking */
     uint32_t retry_pause;
     uint32_t socket_index;
     int32_t announce_due;
@@ -3060,7 +3063,8 @@ GMPUNCHI_FN void gmpunchi_client_quiet(gmpunch_client *client) {
     uint32_t i;
     gmpunchi_uplink_close(&client->uplink);
     client->master_at = client->attempt_at = client->retry_at = client->announce_at = GMPUNCHI_TIME_NEVER;
-    client->knock_at = client->second_at = client->restart_at = client->data_at = GMPUNCHI_TIME_NEVER;
+    client->knock_at = client->second_at = client->restart_at = client->ask_again_at = GMPUNCHI_TIME_NEVER;
+    client->data_at = GMPUNCHI_TIME_NEVER;
     client->announce_due = client->knock_due = client->data_due = 0;
     for (i = 0; i < client->targets; i++) client->target[i].due = 0;
 }
@@ -3185,11 +3189,34 @@ GMPUNCHI_FN void gmpunchi_client_restart(gmpunch_client *client) {
 GMPUNCHI_FN void gmpunchi_client_found(gmpunch_client *client, const gmpunch_address *address) {
     client->stats.master_answers++;
     gmpunchi_client_knock(client, GMPUNCH_STAGE_PUNCH, address, GMPUNCH_HOW_PUNCHED, "knocks at the introduced address");
+    client->ask_again_at = gmpunchi_after(client->object.now, GMPUNCHI_ASK_AGAIN_MS);
     if (client->config.direct_port) client->second_at = gmpunchi_client_half_way(client);
     gmpunchi_client_push(client, GMPUNCH_EVENT_FOUND, GMPUNCH_REASON_NONE, address);
 }
 
+/* Asks the master once more while knocking: an introduction may have got lost, or the UDP port may have come too late. */
+GMPUNCHI_FN void gmpunchi_client_ask_again(gmpunch_client *client) {
+    uint64_t now = client->object.now;
+    client->ask_again_at = gmpunchi_after(now, GMPUNCHI_ASK_AGAIN_MS);
+    client->announce_due = 1;
+    client->announce_at = gmpunchi_after(now, client->config.announce_interval_ms);
+    client->stats.master_attempts++;
+    gmpunchi_uplink_open(&client->uplink);
+}
+
+/* The answer to that, whatever it is, ends the question; knocking goes on. */
+GMPUNCHI_FN void gmpunchi_client_answered_again(gmpunch_client *client, int32_t answer) {
+    if (answer == GMPUNCHI_ANSWER_NONE) return;
+    if (answer == GMPUNCHI_ANSWER_FOUND && gmpunchi_address_is_unicast(&client->uplink.answer.address)) {
+        client->stats.master_answers++;
+        gmpunchi_client_aim(client, &client->uplink.answer.address, GMPUNCH_HOW_PUNCHED);
+    }
+    client->announce_at = GMPUNCHI_TIME_NEVER;
+    gmpunchi_uplink_close(&client->uplink);
+}
+
 GMPUNCHI_FN void gmpunchi_client_answered(gmpunch_client *client, int32_t answer) {
+    if (client->stage == GMPUNCH_STAGE_PUNCH) gmpunchi_client_answered_again(client, answer);
     if (client->stage != GMPUNCH_STAGE_MASTER) return;
     if (answer == GMPUNCHI_ANSWER_FOUND && gmpunchi_address_is_unicast(&client->uplink.answer.address)) {
         gmpunch_address address = client->uplink.answer.address;
@@ -3493,10 +3520,6 @@ GMPUNCHI_FN void gmpunchi_client_tick_master(gmpunch_client *client, uint64_t no
     } else if (now >= client->retry_at) {
         gmpunchi_client_attempt(client);
     }
-    if (now >= client->announce_at) {
-        client->announce_due = 1;
-        client->announce_at = gmpunchi_after(now, client->config.announce_interval_ms);
-    }
 }
 
 GMPUNCHI_FN void gmpunchi_client_tick_knock(gmpunch_client *client, uint64_t now) {
@@ -3505,6 +3528,9 @@ GMPUNCHI_FN void gmpunchi_client_tick_knock(gmpunch_client *client, uint64_t now
         gmpunchi_client_restart(client);
         return;
     }
+    if (now >= client->uplink.answer_at) gmpunchi_client_answered(client, gmpunchi_uplink_read_end(&client->uplink));
+    if (now >= client->ask_again_at && !client->heard) gmpunchi_client_ask_again(client);
+    if (now >= client->ask_again_at) client->ask_again_at = GMPUNCHI_TIME_NEVER; /* the host knows of this client */
     if (now >= client->second_at) {
         gmpunch_address direct = gmpunchi_client_direct_address(client);
         client->second_at = GMPUNCHI_TIME_NEVER;
@@ -3549,6 +3575,10 @@ int32_t gmpunch_client_tick(gmpunch_client *client, uint64_t now) {
                                      : client->heard                      ? GMPUNCH_REASON_HOST_ONE_WAY
                                                                           : GMPUNCH_REASON_HOST_SILENT);
     if (client->stage == GMPUNCH_STAGE_PUNCH || client->stage == GMPUNCH_STAGE_DIRECT) gmpunchi_client_tick_knock(client, now);
+    if (now >= client->announce_at) {
+        client->announce_due = 1;
+        client->announce_at = gmpunchi_after(now, client->config.announce_interval_ms);
+    }
     if (client->stage == GMPUNCH_STAGE_CONNECTED) gmpunchi_client_tick_connected(client, now);
     return GMPUNCH_OK;
 }
@@ -3565,7 +3595,8 @@ uint64_t gmpunch_client_next_deadline(const gmpunch_client *client) {
     case GMPUNCH_STAGE_PUNCH:
     case GMPUNCH_STAGE_DIRECT:
         due = gmpunchi_earlier(due, gmpunchi_earlier(client->restart_at, client->second_at));
-        return gmpunchi_earlier(due, client->knock_at);
+        due = gmpunchi_earlier(due, gmpunchi_earlier(client->ask_again_at, client->announce_at));
+        return gmpunchi_earlier(due, gmpunchi_earlier(client->knock_at, client->uplink.answer_at));
     case GMPUNCH_STAGE_CONNECTED:
         due = gmpunchi_earlier(client->data_at, gmpunchi_client_lost_at(client));
         return gmpunchi_earlier(due, gmpunchi_liveness_due(&client->live, client->config.keepalive_interval_ms, 1));

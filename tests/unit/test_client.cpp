@@ -1,0 +1,549 @@
+// The client's state machine, step by step in virtual time. Whole sessions are in test_world.cpp.
+#include "gmpunch_internal.hpp"
+
+#include <algorithm>
+
+namespace {
+
+struct allocations {
+    int count = 0;
+    size_t bytes = 0;
+    gmpunch_allocator allocator() {
+        gmpunch_allocator made{};
+        made.alloc = [](size_t size, void *user) -> void * {
+            static_cast<allocations *>(user)->count++;
+            static_cast<allocations *>(user)->bytes += size;
+            return std::malloc(size);
+        };
+        made.free = [](void *memory, size_t size, void *user) {
+            static_cast<allocations *>(user)->bytes -= size;
+            std::free(memory);
+        };
+        made.user = this;
+        return made;
+    }
+};
+
+struct fixture {
+    allocations memory;
+    gmpunch_client *client = nullptr;
+    uint64_t now = 5000;
+    std::vector<gmpunch_transmit> out;
+    std::vector<bytes> out_data;
+    std::vector<gmpunch_event> events;
+    gmpunch_address server = address("198.51.100.7:6611");
+
+    static gmpunch_client_config config() {
+        gmpunch_client_config made{};
+        made.master = "203.0.113.1";
+        made.server = "198.51.100.7";
+        return made;
+    }
+    explicit fixture(gmpunch_client_config made = config()) {
+        made.allocator = memory.allocator();
+        REQUIRE(gmpunch_client_create(&made, now, &client) == GMPUNCH_OK);
+        drain();
+    }
+    ~fixture() {
+        CHECK(memory.count == 1); // at creation, none after
+        gmpunch_client_close(client);
+        CHECK(memory.bytes == 0);
+    }
+    fixture(const fixture &) = delete;
+    fixture &operator=(const fixture &) = delete;
+
+    void drain() {
+        gmpunch_transmit t;
+        while (gmpunch_client_next_transmit(client, &t) > 0) {
+            out.push_back(t);
+            out_data.push_back(bytes(t.data, t.data + t.len));
+        }
+        gmpunch_event e;
+        while (gmpunch_client_next_event(client, &e) > 0) events.push_back(e);
+    }
+    // Moves time on, ticking at each deadline on the way.
+    void wait(uint64_t ms) {
+        uint64_t end = now + ms;
+        while (gmpunch_client_next_deadline(client) <= end) {
+            uint64_t due = gmpunch_client_next_deadline(client);
+            REQUIRE(due > now - (due <= now)); // a deadline that was served does not come back
+            now = std::max(now, due);
+            gmpunch_client_tick(client, now);
+            drain();
+        }
+        now = end;
+    }
+    size_t sent(int32_t kind, const bytes &data) const {
+        size_t n = 0;
+        for (size_t i = 0; i < out.size(); i++) n += out[i].kind == kind && out_data[i] == data;
+        return n;
+    }
+    size_t count(int32_t kind) const {
+        return size_t(std::count_if(out.begin(), out.end(), [=](const gmpunch_transmit &t) { return t.kind == kind; }));
+    }
+    uint32_t connection() const {
+        for (size_t i = out.size(); i-- > 0;)
+            if (out[i].kind == GMPUNCH_TRANSMIT_TCP_OPEN) return out[i].connection;
+        return 0;
+    }
+    void open() {
+        REQUIRE(gmpunch_client_tcp_opened(client, now, connection()) == GMPUNCH_OK);
+        drain();
+    }
+    int32_t tcp(const bytes &data) {
+        int32_t result = gmpunch_client_tcp_data(client, now, connection(), data.data(), data.size());
+        drain();
+        return result;
+    }
+    int32_t udp(const gmpunch_address &from, const bytes &data, uint32_t socket = 0) {
+        int32_t result = gmpunch_client_input_udp(client, now, &from, socket, data.data(), data.size());
+        drain();
+        return result;
+    }
+    void find() {
+        open();
+        REQUIRE(tcp(bin("\xff" "198.51.100.7\0" "6611\0")) == GMPUNCH_OK);
+    }
+    void connect() {
+        find();
+        REQUIRE(udp(server, with_header(bin("\xfc"))) == GMPUNCH_CONSUMED);
+        REQUIRE(stage() == GMPUNCH_STAGE_CONNECTED);
+        out.clear();
+        out_data.clear();
+    }
+    int32_t stage() const { return gmpunch_client_stage(client); }
+    const gmpunch_event &last() const {
+        REQUIRE(!events.empty());
+        return events.back();
+    }
+    gmpunch_client_stats stats() const {
+        gmpunch_client_stats made{};
+        REQUIRE(gmpunch_client_get_stats(client, &made) == GMPUNCH_OK);
+        return made;
+    }
+};
+
+const bytes knock = with_header(bin("\xfd")), welcome = with_header(bin("\xfc"));
+const bytes announce = with_header(bin("connect\n\0"));
+
+} // namespace
+
+TEST_CASE("client: UDP connect, then TCP, with the recorded bytes") {
+    fixture f;
+    REQUIRE(f.out.size() == 2);
+    CHECK(f.out[0].kind == GMPUNCH_TRANSMIT_UDP);
+    CHECK(f.out_data[0] == from_hex("dec0adde0c00000009000000636f6e6e6563740a00"));
+    CHECK(text(f.out[0].to) == "203.0.113.1:6510");
+    CHECK(f.out[1].kind == GMPUNCH_TRANSMIT_TCP_OPEN);
+    CHECK(text(f.out[1].to) == "203.0.113.1:6510");
+    CHECK(f.out[1].connection != 0);
+    f.open();
+    CHECK(f.sent(GMPUNCH_TRANSMIT_TCP_SEND, bin("connect\n198.51.100.7\n\0")) == 1);
+    CHECK(f.stage() == GMPUNCH_STAGE_MASTER);
+}
+
+TEST_CASE("client: announces until the master answers, then no more") {
+    fixture f;
+    f.open();
+    f.wait(2000);
+    CHECK(f.sent(GMPUNCH_TRANSMIT_UDP, announce) == 9); // at once and every 250 ms
+    f.tcp(bin("\xff" "198.51.100.7\0" "6611\0"));
+    size_t before = f.sent(GMPUNCH_TRANSMIT_UDP, announce);
+    f.wait(2000);
+    CHECK(f.sent(GMPUNCH_TRANSMIT_UDP, announce) == before);
+}
+
+TEST_CASE("client: an answer may be split anywhere") {
+    bytes answer = bin("\xff" "198.51.100.7\0" "6611\0");
+    for (size_t cut = 0; cut <= answer.size(); cut++) {
+        fixture f;
+        f.open();
+        f.tcp(bytes(answer.begin(), answer.begin() + long(cut)));
+        f.wait(100); // less than the moment after which a port counts as whole
+        if (cut < answer.size()) REQUIRE(f.stage() == GMPUNCH_STAGE_MASTER);
+        if (f.stage() == GMPUNCH_STAGE_MASTER) f.tcp(bytes(answer.begin() + long(cut), answer.end()));
+        CHECK(f.stage() == GMPUNCH_STAGE_PUNCH);
+        CHECK(text(f.last().address) == "198.51.100.7:6611");
+        CHECK(f.count(GMPUNCH_TRANSMIT_TCP_CLOSE) == 1);
+    }
+}
+
+TEST_CASE("client: a port without its NUL ends by silence, or with the connection") {
+    for (bool closes : {false, true}) {
+        fixture f;
+        f.open();
+        f.tcp(bin("\xff" "198.51.100.7\0" "6611"));
+        CHECK(f.stage() == GMPUNCH_STAGE_MASTER);
+        if (closes) {
+            CHECK(gmpunch_client_tcp_closed(f.client, f.now, f.connection(), 0) == GMPUNCH_OK);
+            f.drain();
+        } else {
+            f.wait(250);
+        }
+        CHECK(f.stage() == GMPUNCH_STAGE_PUNCH);
+        CHECK(text(f.last().address) == "198.51.100.7:6611");
+    }
+}
+
+TEST_CASE("client: answers that are no answers") {
+    for (const bytes &answer : {bin("HTTP/1.1 400 Bad Request\r\n"), bin("\xff" "198.51.100.7\0" "0\0"), bin("\xff" "host\0" "1\0"),
+                                bin("\xff\0\0"), bin("\xff" "198.51.100.7\0" "65536\0"), bin("\xff" "224.0.0.1\0" "99\0"),
+                                bin("\xff" "198.51.100.7:5\0" "6611\0"), bin("\xff" "255.255.255.255\0" "53\0")}) {
+        fixture f;
+        f.open();
+        f.tcp(answer);
+        CHECK(f.stage() == GMPUNCH_STAGE_FAILED);
+        CHECK(f.last().type == GMPUNCH_EVENT_FAILED);
+        CHECK(f.last().reason == GMPUNCH_REASON_MASTER_MALFORMED);
+        CHECK(f.stats().malformed == 1);
+        CHECK(gmpunch_client_next_deadline(f.client) == UINT64_MAX);
+    }
+}
+
+TEST_CASE("client: not found fails at once, or knocks directly") {
+    fixture f;
+    f.open();
+    f.tcp(bin("\xfe"));
+    CHECK(f.last().type == GMPUNCH_EVENT_FAILED);
+    CHECK(f.last().reason == GMPUNCH_REASON_HOST_NOT_FOUND);
+    CHECK(f.last().stage == GMPUNCH_STAGE_MASTER);
+
+    gmpunch_client_config config = fixture::config();
+    config.direct_port = 4000;
+    fixture g(config);
+    g.open();
+    g.tcp(bin("\xfe"));
+    CHECK(g.last().type == GMPUNCH_EVENT_FALLBACK);
+    CHECK(text(g.last().address) == "198.51.100.7:4000");
+    CHECK(g.sent(GMPUNCH_TRANSMIT_UDP, knock) == 1);
+    g.wait(20000);
+    CHECK(g.last().type == GMPUNCH_EVENT_FAILED);
+    CHECK(g.last().reason == GMPUNCH_REASON_HOST_SILENT);
+    CHECK(g.last().cause == GMPUNCH_REASON_HOST_NOT_FOUND);
+    CHECK(g.last().elapsed_ms == 15000);
+    CHECK(g.last().knocks_sent >= 290);
+    CHECK(g.last().knocks_heard == 0);
+}
+
+TEST_CASE("client: a master that refuses is tried again until the time is over") {
+    fixture f;
+    for (int i = 0; i < 100 && f.stage() == GMPUNCH_STAGE_MASTER; i++) {
+        gmpunch_client_tcp_closed(f.client, f.now, f.connection(), 111);
+        f.wait(100);
+    }
+    CHECK(f.last().type == GMPUNCH_EVENT_FAILED);
+    CHECK(f.last().reason == GMPUNCH_REASON_MASTER_UNREACHABLE);
+    CHECK(f.last().os_error == 111);
+    CHECK(f.last().elapsed_ms == 5000);
+    CHECK(f.stats().master_attempts >= 4);
+    CHECK(f.stats().master_attempts <= 6); // with growing pauses
+}
+
+TEST_CASE("client: a connection attempt that hangs is unreachable, one without answer silent") {
+    fixture f;
+    f.wait(6000);
+    CHECK(f.last().reason == GMPUNCH_REASON_MASTER_UNREACHABLE);
+    fixture g;
+    g.open();
+    g.wait(6000);
+    CHECK(g.last().reason == GMPUNCH_REASON_MASTER_SILENT);
+    CHECK(g.last().announces_sent == 20);
+}
+
+TEST_CASE("client: the master's other addresses are tried") {
+    gmpunch_client_config config = fixture::config();
+    config.master = "master.example";
+    fixture f(config);
+    CHECK(f.last().type == GMPUNCH_EVENT_RESOLVE);
+    CHECK(f.out.empty());
+    gmpunch_address two[] = {address("203.0.113.8"), address("203.0.113.9:99")};
+    REQUIRE(gmpunch_client_set_master(f.client, f.now, two, 2) == GMPUNCH_OK);
+    f.drain();
+    CHECK(text(f.out.back().to) == "203.0.113.8:6510");
+    gmpunch_client_tcp_closed(f.client, f.now, f.connection(), 111);
+    f.drain();
+    CHECK(text(f.out.back().to) == "203.0.113.9:99");
+    f.find();
+    CHECK(f.stage() == GMPUNCH_STAGE_PUNCH);
+
+    fixture g(config);
+    REQUIRE(gmpunch_client_set_master(g.client, g.now, nullptr, 0) == GMPUNCH_OK);
+    g.drain();
+    CHECK(g.last().reason == GMPUNCH_REASON_RESOLVE_FAILED);
+    fixture h(config); // nobody looks the name up
+    h.wait(6000);
+    CHECK(h.last().reason == GMPUNCH_REASON_RESOLVE_FAILED);
+}
+
+TEST_CASE("client: the welcome counts only from the host that it knocks at") {
+    fixture f;
+    CHECK(f.udp(f.server, welcome) == GMPUNCH_CONSUMED); // before any knock: answers nothing
+    CHECK(f.stage() == GMPUNCH_STAGE_MASTER);
+    f.find();
+    CHECK(f.udp(address("198.51.100.8:6611"), welcome) == GMPUNCH_CONSUMED);
+    CHECK(f.udp(address("203.0.113.1:6510"), welcome) == GMPUNCH_CONSUMED);
+    CHECK(f.stage() == GMPUNCH_STAGE_PUNCH);
+    CHECK(f.stats().strangers == 3);
+    CHECK(f.udp(f.server, with_header(bin("\xfc\x01"))) == GMPUNCH_NOT_MINE); // two bytes: no welcome
+    bytes wrong = welcome;
+    wrong[8] = 2; // the header's length contradicts the datagram
+    CHECK(f.udp(f.server, wrong) == GMPUNCH_CONSUMED);
+    CHECK(f.stats().malformed == 1);
+    CHECK(f.stage() == GMPUNCH_STAGE_PUNCH);
+    CHECK(f.udp(address("198.51.100.7:7777"), bin("\xfc")) == GMPUNCH_CONSUMED); // another port of the host, raw
+    CHECK(f.stage() == GMPUNCH_STAGE_CONNECTED);
+    gmpunch_address latched;
+    uint32_t flags;
+    REQUIRE(gmpunch_client_server(f.client, &latched, &flags) == GMPUNCH_OK);
+    CHECK(text(latched) == "198.51.100.7:7777");
+    CHECK(flags == GMPUNCH_DATAGRAM_RAW); // answered in the form that the peer used
+}
+
+TEST_CASE("client: knocks every interval; also where the host's knock came from") {
+    fixture f;
+    f.find();
+    f.wait(1000);
+    CHECK(f.sent(GMPUNCH_TRANSMIT_UDP, knock) == 21);
+    f.udp(address("198.51.100.7:7777"), knock);
+    CHECK(text(f.out.back().to) == "198.51.100.7:7777"); // at once
+    f.out.clear();
+    f.out_data.clear();
+    f.wait(500);
+    size_t introduced = 0, heard = 0;
+    for (auto &t : f.out) {
+        introduced += t.to.port == 6611;
+        heard += t.to.port == 7777;
+    }
+    CHECK(introduced == 10);
+    CHECK(heard == 10);
+}
+
+TEST_CASE("client: heard but never welcomed: another source port, then one-way") {
+    gmpunch_client_config config = fixture::config();
+    config.max_sockets = 2;
+    fixture f(config);
+    f.find();
+    f.udp(f.server, knock);
+    f.wait(2100);
+    CHECK(f.stage() == GMPUNCH_STAGE_MASTER);
+    CHECK(f.out.back().kind == GMPUNCH_TRANSMIT_TCP_OPEN);
+    CHECK(f.out[f.out.size() - 2].socket_index == 1);
+    f.find();
+    f.udp(f.server, knock, 1);
+    f.wait(20000);
+    CHECK(f.last().type == GMPUNCH_EVENT_FAILED);
+    CHECK(f.last().reason == GMPUNCH_REASON_HOST_ONE_WAY);
+    CHECK(f.last().knocks_heard == 2);
+    CHECK(f.stats().sockets_used == 2);
+}
+
+TEST_CASE("client: with the master's help fruitless, the direct port is knocked at as well") {
+    gmpunch_client_config config = fixture::config();
+    config.direct_port = 4000;
+    fixture f(config);
+    f.find();
+    f.wait(7000);
+    CHECK(std::none_of(f.out.begin(), f.out.end(), [](const gmpunch_transmit &t) { return t.to.port == 4000; }));
+    f.wait(1000);
+    CHECK(std::any_of(f.out.begin(), f.out.end(), [](const gmpunch_transmit &t) { return t.to.port == 4000; }));
+    f.udp(address("198.51.100.7:4000"), welcome);
+    CHECK(f.last().type == GMPUNCH_EVENT_CONNECTED);
+    CHECK(f.last().how == GMPUNCH_HOW_DIRECT);
+}
+
+TEST_CASE("client: nothing heard for long: the master is asked once more") {
+    fixture f;
+    f.find();
+    uint32_t first = f.connection();
+    f.wait(3100);
+    REQUIRE(f.connection() != first);
+    CHECK(f.stage() == GMPUNCH_STAGE_PUNCH);
+    f.open();
+    f.tcp(bin("\xff" "198.51.100.7\0" "6622\0")); // the host has moved
+    CHECK(std::any_of(f.out.begin(), f.out.end(), [](const gmpunch_transmit &t) { return t.to.port == 6622; }));
+    CHECK(f.stage() == GMPUNCH_STAGE_PUNCH);
+    f.udp(address("198.51.100.7:6622"), welcome);
+    CHECK(f.stage() == GMPUNCH_STAGE_CONNECTED);
+}
+
+TEST_CASE("client: what is protocol once connected, and what is the game's") {
+    fixture f;
+    f.connect();
+    for (int first = 0; first < 256; first++) {
+        bool mine = first == 0xfc || first == 0xfd;
+        CHECK(f.udp(f.server, with_header(bytes(1, uint8_t(first)))) == (mine ? GMPUNCH_CONSUMED : GMPUNCH_NOT_MINE));
+        CHECK(f.udp(f.server, with_header(bytes(2, uint8_t(first)))) == GMPUNCH_NOT_MINE);
+    }
+    bytes strings = with_header(bin("\xfa" "a\0b\0\0\0\0\0\0\0"));
+    CHECK(f.udp(f.server, strings) == GMPUNCH_NOT_MINE); // not asked for
+    REQUIRE(gmpunch_client_request_data(f.client, f.now) == GMPUNCH_OK);
+    f.drain();
+    CHECK(f.sent(GMPUNCH_TRANSMIT_UDP, with_header(bin("\xfb"))) == 1);
+    CHECK(f.udp(address("192.0.2.1:5"), strings) == GMPUNCH_NOT_MINE);
+    CHECK(f.udp(f.server, with_header(bin("\xfa" "a\0b\0\0\0\0\0\0"))) == GMPUNCH_NOT_MINE); // seven strings
+    CHECK(f.udp(f.server, strings) == GMPUNCH_CONSUMED);
+    CHECK(f.last().type == GMPUNCH_EVENT_HOST_DATA);
+    CHECK(f.udp(f.server, strings) == GMPUNCH_NOT_MINE);
+    CHECK(f.udp(address("192.0.2.1:5"), knock) == GMPUNCH_NOT_MINE);
+}
+
+TEST_CASE("client: a data request is repeated ten times, and no longer open then") {
+    fixture f;
+    f.connect();
+    REQUIRE(gmpunch_client_request_data(f.client, f.now) == GMPUNCH_OK);
+    f.drain();
+    f.wait(10000);
+    CHECK(f.sent(GMPUNCH_TRANSMIT_UDP, with_header(bin("\xfb"))) == 10);
+    CHECK(f.udp(f.server, with_header(bin("\xfa\0\0\0\0\0\0\0\0"))) == GMPUNCH_NOT_MINE);
+}
+
+TEST_CASE("client: keep-alive, and loss only of a host that answers") {
+    fixture quiet;
+    quiet.connect();
+    quiet.wait(3600000);
+    CHECK(quiet.stage() == GMPUNCH_STAGE_CONNECTED);
+    size_t knocks = quiet.sent(GMPUNCH_TRANSMIT_UDP, knock);
+    CHECK(knocks >= 3600000 / 15000);
+    CHECK(knocks <= 3600000 / 15000 + 3);
+
+    fixture f;
+    f.connect();
+    f.wait(5000);
+    CHECK(f.sent(GMPUNCH_TRANSMIT_UDP, knock) == 1); // finds out whether the host answers
+    f.udp(f.server, welcome);
+    uint64_t heard = f.now;
+    f.wait(44000);
+    CHECK(f.stage() == GMPUNCH_STAGE_CONNECTED);
+    f.wait(2000);
+    CHECK(f.last().type == GMPUNCH_EVENT_LOST);
+    CHECK(f.last().reason == GMPUNCH_REASON_TIMEOUT);
+    CHECK(f.now - heard == 46000);
+    f.out.clear();
+    f.wait(100000);
+    CHECK(f.out.empty());
+
+    fixture busy; // a host that answered once, and sends game packets since
+    busy.connect();
+    busy.wait(5000);
+    busy.udp(busy.server, welcome);
+    for (int i = 0; i < 100; i++) {
+        busy.wait(10000);
+        CHECK(busy.udp(busy.server, with_header(bin("state"))) == GMPUNCH_NOT_MINE);
+    }
+    CHECK(busy.stage() == GMPUNCH_STAGE_CONNECTED);
+}
+
+TEST_CASE("client: four welcomes in a row are a classic host's greeting, no answer to a keep-alive") {
+    fixture f;
+    f.connect();
+    for (int i = 0; i < 3; i++) {
+        f.wait(33);
+        f.udp(f.server, welcome);
+    }
+    f.wait(600000);
+    CHECK(f.stage() == GMPUNCH_STAGE_CONNECTED);
+}
+
+TEST_CASE("client: answers the host's knocks, but not in a loop") {
+    fixture f;
+    f.connect();
+    for (int i = 0; i < 20; i++) { // still on the way from the punching
+        f.udp(f.server, knock);
+        f.wait(50);
+    }
+    CHECK(f.out.empty());
+    f.wait(10000);
+    f.out.clear();
+    for (int i = 0; i < 40; i++) {
+        f.udp(f.server, knock);
+        f.wait(50);
+    }
+    CHECK(f.count(GMPUNCH_TRANSMIT_UDP) >= 1);
+    CHECK(f.count(GMPUNCH_TRANSMIT_UDP) <= 3); // one a second
+}
+
+TEST_CASE("client: a request that the system takes in pieces") {
+    bytes request = bin("connect\n198.51.100.7\n\0");
+    for (size_t taken = 0; taken <= request.size(); taken++) {
+        fixture f;
+        gmpunch_transmit t;
+        REQUIRE(gmpunch_client_tcp_opened(f.client, f.now, f.connection()) == GMPUNCH_OK);
+        REQUIRE(gmpunch_client_next_transmit(f.client, &t) == 1);
+        REQUIRE(t.len == request.size());
+        CHECK(gmpunch_client_tcp_sent(f.client, t.connection, request.size() + 1) == GMPUNCH_ERR_ARGUMENT);
+        REQUIRE(gmpunch_client_tcp_sent(f.client, t.connection, taken) == GMPUNCH_OK);
+        CHECK(gmpunch_client_next_transmit(f.client, &t) == 0);
+        REQUIRE(gmpunch_client_tcp_writable(f.client, f.now, f.connection()) == GMPUNCH_OK);
+        if (taken < request.size()) {
+            REQUIRE(gmpunch_client_next_transmit(f.client, &t) == 1);
+            CHECK(bytes(t.data, t.data + t.len) == bytes(request.begin() + long(taken), request.end()));
+        } else {
+            CHECK(gmpunch_client_next_transmit(f.client, &t) == 0);
+        }
+    }
+}
+
+TEST_CASE("client: news of connections that are no more") {
+    fixture f;
+    uint32_t first = f.connection();
+    CHECK(gmpunch_client_tcp_opened(f.client, f.now, first + 1) == GMPUNCH_ERR_CONNECTION);
+    f.find();
+    CHECK(f.tcp(bin("\xfe")) == GMPUNCH_ERR_CONNECTION); // closed with the answer
+    CHECK(gmpunch_client_tcp_closed(f.client, f.now, first, 0) == GMPUNCH_ERR_CONNECTION);
+    CHECK(gmpunch_client_tcp_writable(f.client, f.now, first) == GMPUNCH_ERR_CONNECTION);
+    CHECK(gmpunch_client_tcp_sent(f.client, first, 0) == GMPUNCH_ERR_CONNECTION);
+    CHECK(f.stage() == GMPUNCH_STAGE_PUNCH);
+    fixture g;
+    g.open();
+    CHECK(gmpunch_client_tcp_opened(g.client, g.now, g.connection()) == GMPUNCH_ERR_STATE);
+}
+
+TEST_CASE("client: a clock that steps back stands still") {
+    fixture f;
+    f.connect();
+    uint64_t deadline = gmpunch_client_next_deadline(f.client);
+    CHECK(gmpunch_client_tick(f.client, 0) == GMPUNCH_OK);
+    CHECK(f.udp(f.server, knock) == GMPUNCH_CONSUMED);
+    CHECK(gmpunch_client_next_deadline(f.client) == deadline);
+    gmpunch_client_tick(f.client, UINT64_MAX - 1); // and one that leaps to the end of time
+    f.drain();
+    gmpunch_client_tick(f.client, UINT64_MAX);
+    f.drain();
+    CHECK(f.stage() == GMPUNCH_STAGE_CONNECTED);
+}
+
+TEST_CASE("client: configs that are refused") {
+    gmpunch_client *client = nullptr;
+    auto refused = [&](void (*change)(gmpunch_client_config &)) {
+        gmpunch_client_config config = fixture::config();
+        change(config);
+        int32_t result = gmpunch_client_create(&config, 0, &client);
+        CHECK(client == nullptr);
+        return result;
+    };
+    CHECK(refused([](gmpunch_client_config &c) { c.server = nullptr; }) == GMPUNCH_ERR_CONFIG);
+    CHECK(refused([](gmpunch_client_config &c) { c.server = "example.org"; }) == GMPUNCH_ERR_CONFIG); // numeric without sockets
+    CHECK(refused([](gmpunch_client_config &c) { c.master = nullptr; }) == GMPUNCH_ERR_CONFIG);
+    CHECK(refused([](gmpunch_client_config &c) { c.master = "203.0.113.300"; }) == GMPUNCH_ERR_CONFIG);
+    CHECK(refused([](gmpunch_client_config &c) { c.master = "203.0.113.1:0"; }) == GMPUNCH_ERR_CONFIG);
+    CHECK(refused([](gmpunch_client_config &c) { c.master = "master:65536"; }) == GMPUNCH_ERR_CONFIG);
+    CHECK(refused([](gmpunch_client_config &c) { c.master = "two words"; }) == GMPUNCH_ERR_CONFIG);
+    CHECK(refused([](gmpunch_client_config &c) { c.master = ""; }) == GMPUNCH_ERR_CONFIG);
+    CHECK(refused([](gmpunch_client_config &c) { c.direct_only = 1; }) == GMPUNCH_ERR_CONFIG);
+    CHECK(refused([](gmpunch_client_config &c) { c.max_sockets = 5; }) == GMPUNCH_ERR_CONFIG);
+    CHECK(refused([](gmpunch_client_config &c) { c.max_packet = 65001; }) == GMPUNCH_ERR_CONFIG);
+    CHECK(refused([](gmpunch_client_config &c) { c.struct_size = sizeof c + 1; }) == GMPUNCH_ERR_CONFIG);
+    CHECK(refused([](gmpunch_client_config &c) { c.allocator.free = [](void *, size_t, void *) {}; }) == GMPUNCH_ERR_CONFIG);
+}
+
+TEST_CASE("client: time-outs that never come") {
+    gmpunch_client_config config = fixture::config();
+    config.timeout_ms = config.master_timeout_ms = GMPUNCH_NEVER;
+    fixture f(config);
+    f.open();
+    f.wait(86400000);
+    CHECK(f.stage() == GMPUNCH_STAGE_MASTER);
+    f.tcp(bin("\xff" "198.51.100.7\0" "6611\0"));
+    f.wait(600000);
+    CHECK(f.stage() == GMPUNCH_STAGE_PUNCH);
+}
