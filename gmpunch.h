@@ -412,7 +412,8 @@ typedef struct gmpunch_master_config {
 enum {
     GMPUNCH_EVENT_NONE = 0,
     /* client and host */
-    GMPUNCH_EVENT_DATA = 1,         /* a game packet: data, len (borrowed until the next call), address, peer at a host */
+    GMPUNCH_EVENT_DATA = 1,         /* a game packet: data, len (borrowed until the next _poll, _next_event or _input_udp
+                                       of this object; sending it on is fine), address, peer at a host */
     GMPUNCH_EVENT_RESOLVE = 2,      /* the master's name should be looked up (again): gmpunch_client_resolve or
                                        gmpunch_host_resolve when a pause is welcome, or _set_master from elsewhere. Until
                                        then the known addresses are tried again */
@@ -538,7 +539,8 @@ typedef struct gmpunch_buffer {
     size_t position;    /* bytes from the start */
     size_t limit;       /* a growing buffer's largest size; 0 for the others */
     uint32_t alignment; /* a power of two from 1 to 1024 */
-    int32_t error;      /* the first error, GMPUNCH_OK before: ..._TOO_LONG (no room), ..._END, ..._MEMORY, ..._STATE */
+    int32_t error;      /* the first error, GMPUNCH_OK before: ..._TOO_LONG (no room), ..._END, ..._MEMORY, ..._STATE (read
+                           only, or freed), ..._ARGUMENT (NULL to be written) */
     int32_t read_only;
     int32_t reserved;
     gmpunch_allocator allocator;
@@ -657,7 +659,7 @@ typedef struct gmpunch_client_stats {
     uint32_t sends_failed;    /* datagrams that the system did not take */
 } gmpunch_client_stats;
 
-/* Bytes that _create, or _open if sockets is 1, needs for this config. 0 if the config is not valid. */
+/* Bytes that _create, or _open if sockets is 1, needs for this config. 0 if a field is out of range. */
 GMPUNCH_API size_t gmpunch_client_memory_size(const gmpunch_client_config *config, int32_t sockets);
 /* [sans-I/O] A client that starts at `now`. */
 GMPUNCH_API int32_t gmpunch_client_create(const gmpunch_client_config *config, uint64_t now, gmpunch_client **client);
@@ -848,8 +850,8 @@ typedef struct gmpunch_wait {
     uint32_t reserved;
 } gmpunch_wait;
 
-/* Opens the sockets and starts. The one call that may block, and only if master or server is a name. A name without an
-   address is no error here: it comes as an event. */
+/* Opens the sockets and starts. The one call that may block, and only if master or server is a name. A server's name without
+   an address is GMPUNCH_ERR_ADDRESS; a master's is no error here: it comes as an event. */
 GMPUNCH_API int32_t gmpunch_client_open(const gmpunch_client_config *config, gmpunch_client **client);
 /* Does all that is due, then returns 1 and an event, or 0 if there is none. Waits at most timeout_ms for one; 0 never
    blocks, GMPUNCH_NEVER waits until there is one. Call it until it returns 0. */
@@ -1655,7 +1657,8 @@ int32_t gmpunch_buffer_write_bool(gmpunch_buffer *buffer, int32_t value) {
 
 int32_t gmpunch_buffer_write_bytes(gmpunch_buffer *buffer, const void *data, size_t len) {
     uint8_t *out;
-    if (!buffer || (!data && len)) return GMPUNCH_ERR_ARGUMENT;
+    if (!buffer) return GMPUNCH_ERR_ARGUMENT;
+    if (!data && len) return gmpunchi_buffer_fail(buffer, GMPUNCH_ERR_ARGUMENT);
     out = gmpunchi_buffer_room(buffer, len);
     if (buffer->error) return buffer->error;
     if (len) memcpy(out, data, len);
@@ -1663,11 +1666,11 @@ int32_t gmpunch_buffer_write_bytes(gmpunch_buffer *buffer, const void *data, siz
 }
 
 int32_t gmpunch_buffer_write_string(gmpunch_buffer *buffer, const char *text) {
-    return text ? gmpunch_buffer_write_bytes(buffer, text, strlen(text) + 1) : GMPUNCH_ERR_ARGUMENT;
+    return gmpunch_buffer_write_bytes(buffer, text, text ? strlen(text) + 1 : 1);
 }
 
 int32_t gmpunch_buffer_write_text(gmpunch_buffer *buffer, const char *text) {
-    return text ? gmpunch_buffer_write_bytes(buffer, text, strlen(text)) : GMPUNCH_ERR_ARGUMENT;
+    return gmpunch_buffer_write_bytes(buffer, text, text ? strlen(text) : 1);
 }
 
 uint8_t gmpunch_buffer_read_u8(gmpunch_buffer *buffer) {
@@ -3252,7 +3255,6 @@ GMPUNCHI_FN void gmpunchi_client_connected(gmpunch_client *client, const gmpunch
 /* Copies the config, fills in defaults, checks ranges. */
 GMPUNCHI_FN int32_t gmpunchi_client_configure(const gmpunch_client_config *given, gmpunch_client_config *config) {
     int32_t result = gmpunchi_struct_in(config, given, sizeof *config);
-    gmpunch_allocator allocator;
     if (result) return result;
     config->struct_size = (uint32_t)sizeof *config;
     config->timeout_ms = gmpunchi_or_default(config->timeout_ms, 15000);
@@ -3268,7 +3270,7 @@ GMPUNCHI_FN int32_t gmpunchi_client_configure(const gmpunch_client_config *given
     if (config->max_packet > GMPUNCH_MAX_PACKET || config->max_sockets > 4 ||
         config->socket_mode > GMPUNCH_SOCKET_SEND_ONLY || (config->direct_only && !config->direct_port))
         return GMPUNCH_ERR_CONFIG;
-    return config->memory || gmpunchi_allocator_resolve(&config->allocator, &allocator) ? GMPUNCH_OK : GMPUNCH_ERR_CONFIG;
+    return GMPUNCH_OK;
 }
 
 /* Lays out a client and `extra` bytes behind it. */
@@ -3306,7 +3308,7 @@ GMPUNCHI_FN int32_t gmpunchi_client_make(const gmpunch_client_config *given, uin
     *out = NULL;
     result = gmpunchi_client_configure(given, &config);
     if (result) return result;
-    gmpunchi_allocator_resolve(&config.allocator, &allocator);
+    if (!gmpunchi_allocator_resolve(&config.allocator, &allocator) && !config.memory) return GMPUNCH_ERR_CONFIG;
     gmpunchi_client_layout(&arena, &config, extra, extra_memory);
     result = gmpunchi_block_get(arena.used, config.memory, config.memory_size, &allocator, &block);
     if (result) return result;
@@ -4163,7 +4165,6 @@ GMPUNCHI_FN void gmpunchi_host_sweep(gmpunch_host *host) {
 
 GMPUNCHI_FN int32_t gmpunchi_host_configure(const gmpunch_host_config *given, gmpunch_host_config *config) {
     int32_t result = gmpunchi_struct_in(config, given, sizeof *config);
-    gmpunch_allocator allocator;
     if (result) return result;
     config->struct_size = (uint32_t)sizeof *config;
     config->data_capacity = gmpunchi_or_default(config->data_capacity, 1024);
@@ -4186,7 +4187,7 @@ GMPUNCHI_FN int32_t gmpunchi_host_configure(const gmpunch_host_config *given, gm
         config->reconnect_min_ms > config->reconnect_max_ms || config->reconnect_max_ms == GMPUNCH_NEVER ||
         config->socket_mode > GMPUNCH_SOCKET_SEND_ONLY)
         return GMPUNCH_ERR_CONFIG;
-    return config->memory || gmpunchi_allocator_resolve(&config->allocator, &allocator) ? GMPUNCH_OK : GMPUNCH_ERR_CONFIG;
+    return GMPUNCH_OK;
 }
 
 GMPUNCHI_FN void gmpunchi_ring_layout(gmpunchi_ring *ring, gmpunchi_arena *arena, uint32_t slots) {
@@ -4238,7 +4239,7 @@ GMPUNCHI_FN int32_t gmpunchi_host_make(const gmpunch_host_config *given, uint64_
     *out = NULL;
     result = gmpunchi_host_configure(given, &config);
     if (result) return result;
-    gmpunchi_allocator_resolve(&config.allocator, &allocator);
+    if (!gmpunchi_allocator_resolve(&config.allocator, &allocator) && !config.memory) return GMPUNCH_ERR_CONFIG;
     gmpunchi_host_layout(&arena, &config, extra, extra_memory);
     result = gmpunchi_block_get(arena.used, config.memory, config.memory_size, &allocator, &block);
     if (result) return result;
@@ -5687,7 +5688,6 @@ uint64_t gmpunch_master_next_deadline(const gmpunch_master *master) {
 
 GMPUNCHI_FN int32_t gmpunchi_master_configure(const gmpunch_master_config *given, gmpunch_master_config *config) {
     int32_t result = gmpunchi_struct_in(config, given, sizeof *config);
-    gmpunch_allocator allocator;
     if (result) return result;
     config->struct_size = (uint32_t)sizeof *config;
     if (!config->port) config->port = GMPUNCH_DEFAULT_PORT;
@@ -5713,7 +5713,7 @@ GMPUNCHI_FN int32_t gmpunchi_master_configure(const gmpunch_master_config *given
         config->max_requests > GMPUNCHI_MASTER_LIMIT || config->max_messages > GMPUNCHI_MASTER_LIMIT ||
         config->max_line > 65536 || config->max_line < 64)
         return GMPUNCH_ERR_CONFIG;
-    return gmpunchi_allocator_resolve(&config->allocator, &allocator) ? GMPUNCH_OK : GMPUNCH_ERR_CONFIG;
+    return GMPUNCH_OK;
 }
 
 int32_t gmpunch_master_create(const gmpunch_master_config *given, uint64_t now, gmpunch_master **out) {
@@ -5727,7 +5727,7 @@ int32_t gmpunch_master_create(const gmpunch_master_config *given, uint64_t now, 
     *out = NULL;
     result = gmpunchi_master_configure(given, &config);
     if (result) return result;
-    gmpunchi_allocator_resolve(&config.allocator, &allocator);
+    if (!gmpunchi_allocator_resolve(&config.allocator, &allocator)) return GMPUNCH_ERR_CONFIG;
     result = gmpunchi_block_get(sizeof *master, NULL, 0, &allocator, &block);
     if (result) return result;
     master = (gmpunch_master *)block;
@@ -6389,6 +6389,7 @@ GMPUNCHI_FN uint32_t gmpunchi_lookup(const char *name, uint16_t port, gmpunch_ad
 
 #define GMPUNCHI_DRIVE_SOCKETS 4u
 #define GMPUNCHI_DRIVE_ROUNDS 64u /* of reading, per call of _poll: a flood must not keep the caller */
+#define GMPUNCHI_DRIVE_STREAK 16u /* datagrams read before the other sockets get their turn */
 #define GMPUNCHI_DRIVE_ROOM (GMPUNCH_DATAGRAM_HEADER_SIZE + 1u + 1u) /* around a payload: header, escape, and one byte
                                                                         that tells of a datagram too long */
 
@@ -6401,6 +6402,7 @@ typedef struct gmpunchi_drive {
     uint32_t sockets;
     uint32_t socket_mode;
     uint32_t udp_ready;     /* the socket to read from before waiting again, GMPUNCHI_NONE */
+    uint32_t streak;        /* datagrams read in a row without a look at the others */
     uintptr_t tcp;
     uint32_t connection;
     int32_t connecting;
@@ -6632,12 +6634,14 @@ GMPUNCHI_FN int32_t gmpunchi_drive_read(gmpunchi_drive *drive, gmpunch_event *ev
     uint32_t index[GMPUNCHI_DRIVE_SOCKETS + 1], count, i;
     uint64_t now;
     int32_t result = GMPUNCH_ERR_WOULD_BLOCK, got;
-    if (drive->udp_ready != GMPUNCHI_NONE && drive->udp[drive->udp_ready] != GMPUNCHI_NO_SOCKET) {
+    if (drive->udp_ready != GMPUNCHI_NONE && drive->udp[drive->udp_ready] != GMPUNCHI_NO_SOCKET &&
+        drive->streak++ < GMPUNCHI_DRIVE_STREAK) {
         /* where one datagram was there may be more; asking costs no more than waiting would */
         got = gmpunchi_drive_read_udp(drive, gmpunch_now(), drive->udp_ready, event);
         if (got >= 0) return got;
     }
     drive->udp_ready = GMPUNCHI_NONE;
+    drive->streak = 0;
     count = gmpunchi_drive_entries(drive, entries, index);
     if (count == 1 && index[0] != GMPUNCHI_NONE && wait_ms == 0) entries[0].revents = POLLIN; /* one call instead of two */
     else if (gmpunchi_wait(entries, count, wait_ms) <= 0) return GMPUNCH_ERR_WOULD_BLOCK;
