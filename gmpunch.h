@@ -125,10 +125,11 @@ payload is what follows the 12-byte header, if there is one):
     to a host     a payload of exactly one byte, FD (knock) or FB (asks for data)
     to a client   from its host: a payload of exactly one byte, FC or FD; and, while an answer to FB is awaited, a payload
                   that is FA and eight strings
+    to both       sent without header, a packet that begins with the 8 bytes of one: it is taken for the header
 
 Everything else is the game's. A payload which the other side would take for protocol is refused by the send functions with
 GMPUNCH_ERR_RESERVED, so none is lost unnoticed. A game that must send such payloads sets `escape` in the configs of BOTH
-sides: then a payload that begins with one of F5, FA, FB, FC or FD is sent with a byte F5 in front, which the receiver takes
+sides: then such a payload, and any that begins with one of F5, FA, FB, FC or FD, is sent with a byte F5 in front, which the receiver takes
 off. Games of the original GMnet PUNCH take any payload that begins with such an id for protocol, whatever its length: do
 not begin packets to them with these bytes.
 
@@ -811,6 +812,7 @@ typedef struct gmpunch_master_stats {
     uint64_t closed_host;            /* ... host_timeout_ms */
     uint64_t closed_write;           /* ... write_timeout_ms */
     uint64_t closed_version;         /* ... "reg2" with a version that is too low */
+    uint64_t closed_full;            /* ... no room for an answer: max_messages, max_messages_per_connection */
     uint64_t events_dropped;
 } gmpunch_master_stats;
 
@@ -1755,15 +1757,16 @@ GMPUNCHI_FN uint32_t gmpunchi_ip_bytes(const gmpunch_address *address) {
     return address->family == 6 ? 16u : 4u;
 }
 
-/* An IPv4-mapped IPv6 address is the IPv4 address, wherever it came from. */
+/* One form for one address, wherever it came from: an IPv4-mapped IPv6 address is the IPv4 address. */
 GMPUNCHI_FN void gmpunchi_address_normalize(gmpunch_address *address) {
     static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
     if (address->family == 6 && memcmp(address->ip, mapped, sizeof mapped) == 0) {
         address->family = 4;
-        address->scope_id = 0;
         memmove(address->ip, address->ip + 12, 4);
         memset(address->ip + 4, 0, 12);
     }
+    /* only a link-local address needs its scope; elsewhere it would tell equal addresses apart */
+    if (address->family != 6 || address->ip[0] != 0xfe || (address->ip[1] & 0xc0) != 0x80) address->scope_id = 0;
 }
 
 /* Reads decimal digits up to a limit, at least one, no leading zero before others; returns what follows, NULL if none. */
@@ -2058,25 +2061,31 @@ GMPUNCHI_FN int32_t gmpunchi_decode_data(const uint8_t *payload, size_t len, con
 }
 
 /* Whether a peer would take the payload for protocol, or with escape for an escaped one. */
-GMPUNCHI_FN int32_t gmpunchi_is_reserved(const uint8_t *payload, size_t len, int32_t escape) {
+GMPUNCHI_FN int32_t gmpunchi_is_reserved(const uint8_t *payload, size_t len, int32_t escape, int32_t raw) {
     const char *data[GMPUNCH_DATA_STRINGS];
+    const uint8_t *behind;
+    size_t behind_len;
+    int32_t no_header;
     if (len == 0) return 0;
+    gmpunchi_decode_datagram(payload, len, &behind, &behind_len, &no_header);
+    if (raw && !no_header) return 1; /* its first bytes would be taken for the header that is not sent */
     if (escape) return payload[0] == GMPUNCHI_ID_ESCAPE || (payload[0] >= GMPUNCHI_ID_DATA && payload[0] <= GMPUNCHI_ID_KNOCK);
     return gmpunchi_decode_id(payload, len) != 0 || gmpunchi_decode_data(payload, len, data) == GMPUNCH_OK;
 }
 
 int32_t gmpunch_datagram_encode(uint8_t *datagram, size_t size, const void *payload, size_t len, uint32_t flags) {
     size_t at = 0;
-    int32_t escape, reserved;
+    int32_t escape, reserved, raw;
     if (!datagram || (!payload && len)) return GMPUNCH_ERR_ARGUMENT;
     if (len > GMPUNCH_MAX_PACKET) return GMPUNCH_ERR_TOO_LONG;
     escape = (flags & GMPUNCH_DATAGRAM_ESCAPE) != 0;
-    reserved = gmpunchi_is_reserved((const uint8_t *)payload, len, escape);
+    raw = (flags & GMPUNCH_DATAGRAM_RAW) != 0;
+    reserved = gmpunchi_is_reserved((const uint8_t *)payload, len, escape, raw);
     if (reserved && !escape) return GMPUNCH_ERR_RESERVED;
-    at = (flags & GMPUNCH_DATAGRAM_RAW ? 0u : GMPUNCH_DATAGRAM_HEADER_SIZE) + (reserved ? 1u : 0u);
+    at = (raw ? 0u : GMPUNCH_DATAGRAM_HEADER_SIZE) + (reserved ? 1u : 0u);
     if (size < at + len) return GMPUNCH_ERR_TOO_LONG;
     if (len) memmove(datagram + at, payload, len);
-    if (!(flags & GMPUNCH_DATAGRAM_RAW)) gmpunchi_encode_datagram_header(datagram, len + (reserved ? 1u : 0u));
+    if (!raw) gmpunchi_encode_datagram_header(datagram, len + (reserved ? 1u : 0u));
     if (reserved) datagram[at - 1] = GMPUNCHI_ID_ESCAPE;
     return (int32_t)(at + len);
 }
@@ -2311,7 +2320,7 @@ GMPUNCHI_FN int32_t gmpunchi_encode_found(gmpunch_buffer *out, const gmpunch_add
     text[gmpunchi_decimal(address->port, text)] = 0;
     return gmpunch_buffer_write_string(out, text);
 }
-#define GMPUNCHI_FOUND_MAX (1 + 50 + 6) /* bytes of it: id, ip with scope, port */
+#define GMPUNCHI_FOUND_MAX (1 + 51 + 6) /* bytes of it: id, ip with scope, port */
 
 GMPUNCHI_FN int32_t gmpunchi_encode_not_found(gmpunch_buffer *out) {
     return gmpunchi_encode_id(out, GMPUNCHI_ID_NOT_FOUND);
@@ -4634,7 +4643,10 @@ int32_t gmpunch_host_get_stats(const gmpunch_host *host, gmpunch_host_stats *sta
 #define GMPUNCHI_MASTER_LIMIT 4194304u   /* of each table: ids have 22 bits for the place */
 #define GMPUNCHI_USED_PORT_MS 2000u      /* a client repeats "connect" until it is answered: what comes so soon after its
                                             port was used is a repetition, no new client */
-#define GMPUNCHI_SAME_REG_MS 2500u       /* ... and so is a UDP "reg" so soon after its TCP registration */
+#define GMPUNCHI_SAME_REG_MS 2500u       /* ... and so is a "reg" so soon after a registration */
+#define GMPUNCHI_CLAIM_MS 10000u         /* so long a registration over TCP may follow its "reg" over UDP and take the port
+                                            from an older connection */
+#define GMPUNCHI_PORT_ALIVE_MS 30000u    /* a host's port from which something came so recently is not exchanged */
 #define GMPUNCHI_HOST_STALE_MS 200000u   /* a host silent for longer gives way to another at the same IP; classic hosts
                                             send a sign of life every three minutes */
 #define GMPUNCHI_MASTER_LINES 12u        /* of the longest command */
@@ -4647,12 +4659,14 @@ typedef struct gmpunchi_site {
     gmpunchi_list host_port;   /* ports of UDP "reg" */
     gmpunchi_list client_port; /* ports of UDP "connect", oldest first */
     gmpunchi_list host;        /* registered connections, oldest first */
-    gmpunchi_list waiting;     /* requests without a client port, oldest first */
+    gmpunchi_list waiting;     /* requests of clients here without a client port, oldest first */
+    gmpunchi_list wanted;      /* requests for a host here whose UDP port is still missing */
 } gmpunchi_site;
 
 /* A UDP port that somebody announced. */
 typedef struct gmpunchi_port {
     uint64_t seen_at;      /* announced last */
+    uint64_t heard_at;     /* of a host: any datagram */
     uint64_t expiry_since;
     uint64_t used_at;      /* of a client: when a request took it */
     uint32_t site;
@@ -4663,13 +4677,14 @@ typedef struct gmpunchi_port {
     uint8_t of_host;
     uint8_t used;          /* of a client */
     uint8_t again;         /* of a client: announced again after it was used */
-    uint8_t reserved[3];
+    uint8_t pending;       /* of a client: the request that took it is not answered yet */
+    uint8_t reserved[2];
 } gmpunchi_port;
 
 /* The list of timers that a connection is in; each has one duration, so the oldest is always first. */
 enum { GMPUNCHI_TIMER_IDLE, GMPUNCHI_TIMER_COMMAND, GMPUNCHI_TIMER_HOST, GMPUNCHI_TIMERS };
-/* The list of output. */
-enum { GMPUNCHI_OUT_NONE, GMPUNCHI_OUT_READY, GMPUNCHI_OUT_BLOCKED, GMPUNCHI_OUT_CLOSE };
+/* The state of output; ready and close have a list. */
+enum { GMPUNCHI_OUT_NONE, GMPUNCHI_OUT_BLOCKED, GMPUNCHI_OUT_READY, GMPUNCHI_OUT_CLOSE };
 
 typedef struct gmpunchi_connection {
     gmpunch_address from;
@@ -4678,12 +4693,14 @@ typedef struct gmpunchi_connection {
     uint64_t timer_since;
     uint64_t active_at;  /* last sign of life, TCP or UDP */
     uint64_t registered_at;
-    uint64_t blocked_since;
+    uint64_t stalled_since; /* last byte taken of what waits */
     gmpunchi_link timer_link;
     gmpunchi_link site_link; /* in site->host */
     gmpunchi_link out_link;
+    gmpunchi_link stall_link;
     gmpunchi_list request;   /* of this connection, oldest first */
     uint32_t requests;
+    uint32_t owed;           /* answers "not found" that follow those of the requests */
     uint32_t message_first, message_last, messages;
     uint32_t port;           /* of a host, GMPUNCHI_NONE while its UDP "reg" is missing */
     uint8_t timer;
@@ -4692,7 +4709,8 @@ typedef struct gmpunchi_connection {
     uint8_t after_cr;
     uint8_t command;         /* whose arguments are being read */
     uint8_t arguments;       /* still to come */
-    uint8_t reserved[2];
+    uint8_t stalled;         /* in the list of those that take nothing */
+    uint8_t reserved;
     uint8_t *in;             /* what was read of the command so far, as strings; NULL if nothing */
     uint32_t in_len, in_size;
     uint32_t line_start;     /* of the unfinished line in it */
@@ -4707,6 +4725,8 @@ typedef struct gmpunchi_request {
     gmpunchi_link site_link;
     gmpunchi_link expiry_link;
     gmpunchi_link connection_link;
+    gmpunchi_link wanted_link;
+    uint32_t wanted;           /* the site in whose list it is, or GMPUNCHI_NONE */
     int32_t expired;
 } gmpunchi_request;
 
@@ -4731,7 +4751,7 @@ struct gmpunch_master {
     gmpunchi_pool site, port, connection, request, message;
     gmpunchi_map site_map;        /* by ip */
     gmpunchi_list timer[GMPUNCHI_TIMERS];
-    gmpunchi_list ready, blocked, closing;  /* connections by their output */
+    gmpunchi_list ready, closing, stalled;  /* connections by their output */
     gmpunchi_list client_port_expiry, host_port_expiry, request_expiry;
     uint32_t sending;             /* the connection whose first message was given out last */
     uint32_t sending_from;        /* where that began */
@@ -4876,6 +4896,7 @@ GMPUNCHI_FN uint32_t gmpunchi_site_get(gmpunch_master *master, const gmpunch_add
     gmpunchi_list_init(&site->client_port);
     gmpunchi_list_init(&site->host);
     gmpunchi_list_init(&site->waiting);
+    gmpunchi_list_init(&site->wanted);
     gmpunchi_map_insert(&master->site_map, gmpunchi_hash_ip(master->key, ip), index);
     return index;
 }
@@ -4891,18 +4912,33 @@ GMPUNCHI_FN void gmpunchi_site_give(gmpunch_master *master, uint32_t index) {
 /* ---- output ---- */
 
 GMPUNCHI_FN gmpunchi_list *gmpunchi_out_list(gmpunch_master *master, uint8_t out) {
-    return out == GMPUNCHI_OUT_READY ? &master->ready : out == GMPUNCHI_OUT_BLOCKED ? &master->blocked : &master->closing;
+    return out == GMPUNCHI_OUT_READY ? &master->ready : &master->closing;
 }
 
 GMPUNCHI_FN void gmpunchi_out_enter(gmpunch_master *master, uint32_t index, uint8_t out) {
     gmpunchi_connection *connection = gmpunchi_connection_at(master, index);
-    if (connection->out != GMPUNCHI_OUT_NONE)
+    if (connection->out >= GMPUNCHI_OUT_READY)
         gmpunchi_list_remove(gmpunchi_out_list(master, connection->out), &master->connection,
                              offsetof(gmpunchi_connection, out_link), index);
     connection->out = out;
-    if (out != GMPUNCHI_OUT_NONE)
+    if (out >= GMPUNCHI_OUT_READY)
         gmpunchi_list_append(gmpunchi_out_list(master, out), &master->connection, offsetof(gmpunchi_connection, out_link),
                              index);
+}
+
+GMPUNCHI_FN void gmpunchi_stall_leave(gmpunch_master *master, uint32_t index) {
+    gmpunchi_connection *connection = gmpunchi_connection_at(master, index);
+    if (connection->stalled)
+        gmpunchi_list_remove(&master->stalled, &master->connection, offsetof(gmpunchi_connection, stall_link), index);
+    connection->stalled = 0;
+}
+
+GMPUNCHI_FN void gmpunchi_stall_enter(gmpunch_master *master, uint32_t index) {
+    gmpunchi_connection *connection = gmpunchi_connection_at(master, index);
+    gmpunchi_stall_leave(master, index);
+    connection->stalled = 1;
+    connection->stalled_since = master->object.now;
+    gmpunchi_list_append(&master->stalled, &master->connection, offsetof(gmpunchi_connection, stall_link), index);
 }
 
 /* A new message at the end of the connection's queue, to be written through *out; GMPUNCHI_NONE at a limit. */
@@ -5007,7 +5043,7 @@ GMPUNCHI_FN uint32_t gmpunchi_port_add(gmpunch_master *master, uint32_t site_ind
     port->number = number;
     port->of_host = of_host;
     port->owner = GMPUNCHI_NONE;
-    port->seen_at = master->object.now;
+    port->seen_at = port->heard_at = master->object.now;
     gmpunchi_list_append(of_host ? &site->host_port : &site->client_port, &master->port, offsetof(gmpunchi_port, site_link),
                          index);
     gmpunchi_port_expiry_enter(master, index);
@@ -5030,10 +5066,14 @@ GMPUNCHI_FN void gmpunchi_port_remove(gmpunch_master *master, uint32_t index) {
 
 /* ---- hosts ---- */
 
+/* Answers the requests that waited for a host of this site, as far as they can be now: see the requests below. */
+GMPUNCHI_FN void gmpunchi_site_settle(gmpunch_master *master, uint32_t site);
+
 GMPUNCHI_FN void gmpunchi_host_own_port(gmpunch_master *master, uint32_t host, uint32_t port) {
     gmpunchi_port_expiry_leave(master, port);
     gmpunchi_port_at(master, port)->owner = host;
     gmpunchi_connection_at(master, host)->port = port;
+    gmpunchi_site_settle(master, gmpunchi_connection_at(master, host)->site);
 }
 
 GMPUNCHI_FN void gmpunchi_host_disown_port(gmpunch_master *master, uint32_t host) {
@@ -5078,30 +5118,36 @@ GMPUNCHI_FN void gmpunchi_host_remove(gmpunch_master *master, uint32_t index, in
         gmpunchi_host_disown_port(master, index);
         gmpunchi_port_offer(master, port);
     }
+    gmpunchi_site_settle(master, connection->site);
     gmpunchi_master_push(master, GMPUNCH_EVENT_HOST_REMOVED, reason, &connection->from, NULL);
     gmpunchi_log(&master->object, GMPUNCH_LOG_INFO, GMPUNCH_LOG_ITEM_PEER, "host removed:", &connection->from);
 }
 
-/* The port that a registering host most likely announced: the latest without owner. Or, for a host without any, one whose
-   owner did not register since it was announced again: that owner is an old connection of the same host. */
+/* The port that a registering host most likely announced: the latest without owner. Or, for a host without any, one that was
+   announced again since its owner registered: that owner is an old connection of the same host. */
 GMPUNCHI_FN uint32_t gmpunchi_host_choose_port(const gmpunch_master *master, const gmpunchi_connection *host) {
     const gmpunchi_site *site = gmpunchi_site_at(master, host->site);
+    uint64_t now = master->object.now, best_seen = 0;
     uint32_t best = GMPUNCHI_NONE, index;
-    int32_t best_is_free = 0;
-    uint64_t best_seen = 0;
     for (index = site->host_port.head; index != GMPUNCHI_NONE; index = gmpunchi_port_at(master, index)->site_link.next) {
         const gmpunchi_port *port = gmpunchi_port_at(master, index);
-        int32_t is_free = port->owner == GMPUNCHI_NONE;
-        if (!is_free && (host->port != GMPUNCHI_NONE ||
-                         port->seen_at <= gmpunchi_connection_at(master, port->owner)->registered_at + GMPUNCHI_SAME_REG_MS))
+        if (port->owner != GMPUNCHI_NONE &&
+            (host->port != GMPUNCHI_NONE || now - port->seen_at > GMPUNCHI_CLAIM_MS ||
+             port->seen_at <= gmpunchi_connection_at(master, port->owner)->registered_at + GMPUNCHI_SAME_REG_MS))
             continue;
-        if (best == GMPUNCHI_NONE || is_free > best_is_free || (is_free == best_is_free && port->seen_at >= best_seen)) {
-            best = index;
-            best_is_free = is_free;
-            best_seen = port->seen_at;
-        }
+        if (best != GMPUNCHI_NONE && port->seen_at < best_seen) continue;
+        best = index;
+        best_seen = port->seen_at;
     }
     return best;
+}
+
+/* Whether a host that registers again keeps its port: it repeats itself, it announced that port again, or something still
+   comes from there. Otherwise a router may have given it another. */
+GMPUNCHI_FN int32_t gmpunchi_host_keeps_port(const gmpunch_master *master, const gmpunchi_connection *host, uint64_t before) {
+    const gmpunchi_port *port = gmpunchi_port_at(master, host->port);
+    return master->object.now - before <= GMPUNCHI_SAME_REG_MS || port->seen_at > before + GMPUNCHI_SAME_REG_MS ||
+           master->object.now - port->heard_at <= GMPUNCHI_PORT_ALIVE_MS;
 }
 
 /* A TCP "reg" or "reg2". */
@@ -5119,14 +5165,14 @@ GMPUNCHI_FN void gmpunchi_host_add(gmpunch_master *master, uint32_t index) {
                              offsetof(gmpunchi_connection, site_link), index);
         gmpunchi_master_push(master, GMPUNCH_EVENT_HOST_ADDED, GMPUNCH_REASON_NONE, &host->from, NULL);
         gmpunchi_log(&master->object, GMPUNCH_LOG_INFO, GMPUNCH_LOG_ITEM_PEER, "host registered:", &host->from);
-    } else if (host->port != GMPUNCHI_NONE && gmpunchi_port_at(master, host->port)->seen_at >= before) {
-        return; /* it announced the port that it has */
+    } else if (host->port != GMPUNCHI_NONE && gmpunchi_host_keeps_port(master, host, before)) {
+        return;
     }
     port = gmpunchi_host_choose_port(master, host);
     if (port == GMPUNCHI_NONE) return;
     if (host->port != GMPUNCHI_NONE) {
         uint32_t old = host->port;
-        if (gmpunchi_port_at(master, port)->seen_at <= gmpunchi_port_at(master, old)->seen_at) return;
+        if (master->object.now - gmpunchi_port_at(master, port)->seen_at > GMPUNCHI_SAME_REG_MS) return;
         gmpunchi_host_disown_port(master, index);
         gmpunchi_port_remove(master, old);
     }
@@ -5161,13 +5207,14 @@ GMPUNCHI_FN uint32_t gmpunchi_host_pick(const gmpunch_master *master, const gmpu
 
 /* ---- requests ---- */
 
-GMPUNCHI_FN void gmpunchi_answer_not_found(gmpunch_master *master, uint32_t connection) {
+GMPUNCHI_FN int32_t gmpunchi_answer_not_found(gmpunch_master *master, uint32_t connection) {
     gmpunch_buffer out;
     uint32_t message = gmpunchi_message_begin(master, connection, &out);
     master->stats.not_found++;
-    if (message == GMPUNCHI_NONE) return;
+    if (message == GMPUNCHI_NONE) return GMPUNCH_ERR_FULL;
     gmpunchi_encode_not_found(&out);
     gmpunchi_message_end(master, connection, message, &out);
+    return GMPUNCH_OK;
 }
 
 GMPUNCHI_FN int32_t gmpunchi_answer_found(gmpunch_master *master, uint32_t connection, const gmpunch_address *address) {
@@ -5186,17 +5233,32 @@ GMPUNCHI_FN void gmpunchi_request_use(gmpunch_master *master, uint32_t index, ui
     gmpunchi_list_remove(&gmpunchi_site_at(master, port->site)->waiting, &master->request,
                          offsetof(gmpunchi_request, site_link), index);
     request->port = port->number;
-    port->used = 1;
+    port->used = port->pending = 1;
     port->again = 0;
     port->used_at = master->object.now;
+}
+
+GMPUNCHI_FN void gmpunchi_request_wanted_leave(gmpunch_master *master, uint32_t index) {
+    gmpunchi_request *request = gmpunchi_request_at(master, index);
+    if (request->wanted != GMPUNCHI_NONE)
+        gmpunchi_list_remove(&gmpunchi_site_at(master, request->wanted)->wanted, &master->request,
+                             offsetof(gmpunchi_request, wanted_link), index);
+    request->wanted = GMPUNCHI_NONE;
 }
 
 GMPUNCHI_FN void gmpunchi_request_remove(gmpunch_master *master, uint32_t index) {
     gmpunchi_request *request = gmpunchi_request_at(master, index);
     gmpunchi_connection *connection = gmpunchi_connection_at(master, request->connection);
+    gmpunchi_site *site = gmpunchi_site_at(master, connection->site);
+    uint32_t port = GMPUNCHI_NONE;
     if (request->port == GMPUNCHI_NONE)
-        gmpunchi_list_remove(&gmpunchi_site_at(master, connection->site)->waiting, &master->request,
-                             offsetof(gmpunchi_request, site_link), index);
+        gmpunchi_list_remove(&site->waiting, &master->request, offsetof(gmpunchi_request, site_link), index);
+    else port = gmpunchi_port_find(master, &site->client_port, (uint16_t)request->port);
+    if (port != GMPUNCHI_NONE) { /* the client may go on announcing until it has the answer */
+        gmpunchi_port_at(master, port)->pending = 0;
+        gmpunchi_port_at(master, port)->used_at = master->object.now;
+    }
+    gmpunchi_request_wanted_leave(master, index);
     if (!request->expired)
         gmpunchi_list_remove(&master->request_expiry, &master->request, offsetof(gmpunchi_request, expiry_link), index);
     gmpunchi_list_remove(&connection->request, &master->request, offsetof(gmpunchi_request, connection_link), index);
@@ -5205,16 +5267,24 @@ GMPUNCHI_FN void gmpunchi_request_remove(gmpunch_master *master, uint32_t index)
 }
 
 /* Whether a request can be answered now; *host is then the host, or GMPUNCHI_NONE. */
-GMPUNCHI_FN int32_t gmpunchi_request_is_decided(const gmpunch_master *master, const gmpunchi_request *request,
-                                                uint32_t *host) {
-    int32_t incomplete;
-    *host = gmpunchi_host_pick(master, &request->target, &incomplete);
-    if (request->expired) return 1;
-    return request->port != GMPUNCHI_NONE && (*host != GMPUNCHI_NONE || !incomplete);
+GMPUNCHI_FN int32_t gmpunchi_request_is_decided(gmpunch_master *master, uint32_t index, uint32_t *host) {
+    gmpunchi_request *request = gmpunchi_request_at(master, index);
+    int32_t incomplete = 0;
+    *host = GMPUNCHI_NONE;
+    if (request->target.family) *host = gmpunchi_host_pick(master, &request->target, &incomplete);
+    if (request->expired || !request->target.family) return 1;
+    if (request->port == GMPUNCHI_NONE) return 0;
+    if (*host != GMPUNCHI_NONE || !incomplete) return 1;
+    if (request->wanted == GMPUNCHI_NONE) { /* the host's port may come every moment */
+        request->wanted = gmpunchi_site_find(master, &request->target);
+        gmpunchi_list_append(&gmpunchi_site_at(master, request->wanted)->wanted, &master->request,
+                             offsetof(gmpunchi_request, wanted_link), index);
+    }
+    return 0;
 }
 
-/* Introduces client and host, or says that there is none. */
-GMPUNCHI_FN void gmpunchi_request_answer(gmpunch_master *master, const gmpunchi_request *request, uint32_t host) {
+/* Introduces client and host, or says that there is none. An error if the client could not even be told that. */
+GMPUNCHI_FN int32_t gmpunchi_request_answer(gmpunch_master *master, const gmpunchi_request *request, uint32_t host) {
     const gmpunchi_connection *connection = gmpunchi_connection_at(master, request->connection);
     gmpunch_address client = connection->from, server = request->target;
     int32_t refused = host == GMPUNCHI_NONE;
@@ -5226,47 +5296,68 @@ GMPUNCHI_FN void gmpunchi_request_answer(gmpunch_master *master, const gmpunchi_
         if (client.port) refused = gmpunchi_answer_found(master, host, &client) != GMPUNCH_OK;
     }
     if (refused) {
-        gmpunchi_answer_not_found(master, request->connection);
         gmpunchi_master_push(master, GMPUNCH_EVENT_NOT_FOUND, GMPUNCH_REASON_HOST_NOT_FOUND, &connection->from, &server);
-        return;
+        return gmpunchi_answer_not_found(master, request->connection);
     }
-    gmpunchi_answer_found(master, request->connection, &server);
     if (client.port) master->stats.introductions++;
     else master->stats.portless++;
     gmpunchi_master_push(master, GMPUNCH_EVENT_INTRODUCTION, GMPUNCH_REASON_NONE, &client, &server);
     gmpunchi_log(&master->object, GMPUNCH_LOG_DEBUG, GMPUNCH_LOG_ITEM_INTRODUCTION, "introduced:", &client);
+    return gmpunchi_answer_found(master, request->connection, &server);
 }
 
-/* Answers what can be answered of a connection, in the order of its requests. */
+/* Closes from this side: see the connections below. */
+GMPUNCHI_FN void gmpunchi_connection_close(gmpunch_master *master, uint32_t index, uint64_t *counter, int32_t reason);
+
+/* Answers what can be answered of a connection, in the order of its requests. A client that can't be answered is closed: it
+   must not wait for ever. */
 GMPUNCHI_FN void gmpunchi_requests_settle(gmpunch_master *master, uint32_t index) {
     gmpunchi_connection *connection = gmpunchi_connection_at(master, index);
     uint32_t host, first;
-    while ((first = connection->request.head) != GMPUNCHI_NONE &&
-           gmpunchi_request_is_decided(master, gmpunchi_request_at(master, first), &host)) {
-        gmpunchi_request_answer(master, gmpunchi_request_at(master, first), host);
+    int32_t failed = 0;
+    while (!failed && (first = connection->request.head) != GMPUNCHI_NONE && gmpunchi_request_is_decided(master, first, &host)) {
+        failed = gmpunchi_request_answer(master, gmpunchi_request_at(master, first), host);
         gmpunchi_request_remove(master, first);
     }
+    for (; !failed && connection->owed && !connection->requests; connection->owed--)
+        failed = gmpunchi_answer_not_found(master, index);
+    if (failed) gmpunchi_connection_close(master, index, &master->stats.closed_full, GMPUNCH_REASON_LIMIT);
 }
 
-/* A TCP "connect". */
+GMPUNCHI_FN void gmpunchi_site_settle(gmpunch_master *master, uint32_t site_index) {
+    gmpunchi_site *site = gmpunchi_site_at(master, site_index);
+    uint32_t last = site->wanted.tail, index;
+    if (last == GMPUNCHI_NONE) return;
+    do { /* once through: those that must wait on come back at the end of the list */
+        uint32_t connection;
+        index = site->wanted.head;
+        if (index == GMPUNCHI_NONE) return;
+        connection = gmpunchi_request_at(master, index)->connection;
+        gmpunchi_request_wanted_leave(master, index);
+        gmpunchi_requests_settle(master, connection);
+    } while (index != last);
+}
+
+/* A TCP "connect"; target->family 0 for one that names no address. */
 GMPUNCHI_FN void gmpunchi_request_add(gmpunch_master *master, uint32_t index, const gmpunch_address *target) {
     gmpunchi_connection *connection = gmpunchi_connection_at(master, index);
     gmpunchi_site *site = gmpunchi_site_at(master, connection->site);
     uint32_t request_index = GMPUNCHI_NONE, port;
     gmpunchi_request *request;
     master->stats.requested++;
-    if (connection->requests < master->config.max_requests_per_connection)
+    if (connection->requests < master->config.max_requests_per_connection && !connection->owed)
         request_index = gmpunchi_master_take(master, &master->request);
     if (request_index == GMPUNCHI_NONE) {
         gmpunchi_master_refused(master, &master->stats.refused_requests, "request refused:", &connection->from);
-        gmpunchi_answer_not_found(master, index);
+        connection->owed++;
+        gmpunchi_requests_settle(master, index);
         return;
     }
     request = gmpunchi_request_at(master, request_index);
     request->target = *target;
     request->connection = index;
     request->since = master->object.now;
-    request->port = GMPUNCHI_NONE;
+    request->port = request->wanted = GMPUNCHI_NONE;
     connection->requests++;
     gmpunchi_list_append(&connection->request, &master->request, offsetof(gmpunchi_request, connection_link), request_index);
     gmpunchi_list_append(&master->request_expiry, &master->request, offsetof(gmpunchi_request, expiry_link), request_index);
@@ -5313,6 +5404,7 @@ GMPUNCHI_FN void gmpunchi_connection_clear(gmpunch_master *master, uint32_t inde
     while (connection->messages) gmpunchi_message_pop(master, connection);
     if (master->sending == index) master->sending = GMPUNCHI_NONE;
     gmpunchi_out_enter(master, index, GMPUNCHI_OUT_NONE);
+    gmpunchi_stall_leave(master, index);
     gmpunchi_timer_leave(master, index);
     gmpunchi_master_release(master, connection->in, connection->in_size);
     connection->in = NULL;
@@ -5359,10 +5451,9 @@ GMPUNCHI_FN void gmpunchi_command_run(gmpunch_master *master, uint32_t index, ui
     case GMPUNCHI_COMMAND_CONNECT:
         if (gmpunchi_decode_connect(arguments, &target)) {
             master->stats.lines_ignored++;
-            gmpunchi_answer_not_found(master, index); /* a client is always answered */
-        } else {
-            gmpunchi_request_add(master, index, &target);
+            target.family = 0; /* a client is always answered */
         }
+        gmpunchi_request_add(master, index, &target);
         break;
     case GMPUNCHI_COMMAND_IS_TESTING:
     case GMPUNCHI_COMMAND_TESTING_INFOS:
@@ -5467,10 +5558,11 @@ int32_t gmpunch_master_tcp_data(gmpunch_master *master, uint64_t now, uint32_t c
         return GMPUNCH_OK;
     }
     connection->active_at = master->object.now;
-    timer = connection->command || reading.used ? GMPUNCHI_TIMER_COMMAND
-            : connection->is_host               ? GMPUNCHI_TIMER_HOST
-                                                : GMPUNCHI_TIMER_IDLE;
-    /* bytes of a command do not give it more time, nor unknown lines an idle connection */
+    timer = connection->timer;
+    if (connection->command || reading.used) timer = GMPUNCHI_TIMER_COMMAND;
+    else if (connection->is_host) timer = GMPUNCHI_TIMER_HOST;
+    else if (reading.completed) timer = GMPUNCHI_TIMER_IDLE;
+    /* bytes of a command do not give it more time, nor unknown lines, whole or in pieces, an idle connection */
     if (timer != connection->timer || reading.completed || timer == GMPUNCHI_TIMER_HOST)
         gmpunchi_timer_enter(master, index, timer);
     return GMPUNCH_OK;
@@ -5545,7 +5637,7 @@ GMPUNCHI_FN void gmpunchi_udp_reg(gmpunch_master *master, const gmpunch_address 
         }
     }
     port = gmpunchi_port_at(master, index);
-    port->seen_at = master->object.now;
+    port->seen_at = port->heard_at = master->object.now;
     if (port->owner != GMPUNCHI_NONE) {
         gmpunchi_connection_touch(master, port->owner);
         return;
@@ -5574,7 +5666,7 @@ GMPUNCHI_FN void gmpunchi_udp_announce(gmpunch_master *master, const gmpunch_add
     port->seen_at = master->object.now;
     gmpunchi_port_expiry_leave(master, index);
     gmpunchi_port_expiry_enter(master, index);
-    if (port->used && master->object.now - port->used_at <= GMPUNCHI_USED_PORT_MS) {
+    if (port->pending || (port->used && master->object.now - port->used_at <= GMPUNCHI_USED_PORT_MS)) {
         port->again = 1;
         return;
     }
@@ -5596,7 +5688,9 @@ GMPUNCHI_FN void gmpunchi_udp_other(gmpunch_master *master, const gmpunch_addres
     master->stats.udp_ignored++;
     if (site == GMPUNCHI_NONE) return;
     port = gmpunchi_port_find(master, &gmpunchi_site_at(master, site)->host_port, from->port);
-    if (port != GMPUNCHI_NONE && gmpunchi_port_at(master, port)->owner != GMPUNCHI_NONE)
+    if (port == GMPUNCHI_NONE) return;
+    gmpunchi_port_at(master, port)->heard_at = master->object.now;
+    if (gmpunchi_port_at(master, port)->owner != GMPUNCHI_NONE)
         gmpunchi_connection_touch(master, gmpunchi_port_at(master, port)->owner);
 }
 
@@ -5644,11 +5738,11 @@ GMPUNCHI_FN uint64_t gmpunchi_request_due(const gmpunch_master *master) {
                                  : gmpunchi_after(gmpunchi_request_at(master, head)->since, master->config.hold_ms);
 }
 
-GMPUNCHI_FN uint64_t gmpunchi_blocked_due(const gmpunch_master *master) {
-    uint32_t head = master->blocked.head;
+GMPUNCHI_FN uint64_t gmpunchi_stall_due(const gmpunch_master *master) {
+    uint32_t head = master->stalled.head;
     return head == GMPUNCHI_NONE
                ? GMPUNCHI_TIME_NEVER
-               : gmpunchi_after(gmpunchi_connection_at(master, head)->blocked_since, master->config.write_timeout_ms);
+               : gmpunchi_after(gmpunchi_connection_at(master, head)->stalled_since, master->config.write_timeout_ms);
 }
 
 int32_t gmpunch_master_tick(gmpunch_master *master, uint64_t now) {
@@ -5668,8 +5762,8 @@ int32_t gmpunch_master_tick(gmpunch_master *master, uint64_t now) {
     while (now >= gmpunchi_timer_due(master, GMPUNCHI_TIMER_HOST))
         gmpunchi_connection_close(master, master->timer[GMPUNCHI_TIMER_HOST].head, &master->stats.closed_host,
                                   GMPUNCH_REASON_TIMEOUT);
-    while (now >= gmpunchi_blocked_due(master))
-        gmpunchi_connection_close(master, master->blocked.head, &master->stats.closed_write, GMPUNCH_REASON_TIMEOUT);
+    while (now >= gmpunchi_stall_due(master))
+        gmpunchi_connection_close(master, master->stalled.head, &master->stats.closed_write, GMPUNCH_REASON_TIMEOUT);
     return GMPUNCH_OK;
 }
 
@@ -5677,7 +5771,7 @@ uint64_t gmpunch_master_next_deadline(const gmpunch_master *master) {
     uint64_t due;
     uint32_t i;
     if (!master) return GMPUNCHI_TIME_NEVER;
-    due = gmpunchi_earlier(gmpunchi_request_due(master), gmpunchi_blocked_due(master));
+    due = gmpunchi_earlier(gmpunchi_request_due(master), gmpunchi_stall_due(master));
     due = gmpunchi_earlier(due, gmpunchi_port_due(master, &master->client_port_expiry, master->config.client_port_ms));
     due = gmpunchi_earlier(due, gmpunchi_port_due(master, &master->host_port_expiry, master->config.host_port_ms));
     for (i = 0; i < GMPUNCHI_TIMERS; i++) due = gmpunchi_earlier(due, gmpunchi_timer_due(master, i));
@@ -5750,8 +5844,8 @@ int32_t gmpunch_master_create(const gmpunch_master_config *given, uint64_t now, 
     gmpunchi_pool_init(&master->message, sizeof(gmpunchi_message), config.max_messages);
     for (i = 0; i < GMPUNCHI_TIMERS; i++) gmpunchi_list_init(&master->timer[i]);
     gmpunchi_list_init(&master->ready);
-    gmpunchi_list_init(&master->blocked);
     gmpunchi_list_init(&master->closing);
+    gmpunchi_list_init(&master->stalled);
     gmpunchi_list_init(&master->client_port_expiry);
     gmpunchi_list_init(&master->host_port_expiry);
     gmpunchi_list_init(&master->request_expiry);
@@ -5796,6 +5890,7 @@ GMPUNCHI_FN void gmpunchi_master_sent(gmpunch_master *master) {
     master->sending = GMPUNCHI_NONE;
     connection = gmpunchi_connection_at(master, index);
     gmpunchi_message_pop(master, connection);
+    gmpunchi_stall_leave(master, index);
     gmpunchi_out_enter(master, index, connection->messages ? GMPUNCHI_OUT_READY : GMPUNCHI_OUT_NONE);
 }
 
@@ -5838,7 +5933,7 @@ int32_t gmpunch_master_tcp_sent(gmpunch_master *master, uint32_t connection, siz
     message->sent = (uint16_t)(master->sending_from + taken);
     if (message->sent == message->len) return GMPUNCH_OK;
     master->sending = GMPUNCHI_NONE;
-    gmpunchi_connection_at(master, index)->blocked_since = master->object.now;
+    if (taken || !gmpunchi_connection_at(master, index)->stalled) gmpunchi_stall_enter(master, index);
     gmpunchi_out_enter(master, index, GMPUNCHI_OUT_BLOCKED);
     return GMPUNCH_OK;
 }
@@ -6112,8 +6207,6 @@ GMPUNCHI_FN void gmpunchi_from_sockaddr(const void *sockaddr, gmpunch_address *a
         address->port = ntohs(v6.sin6_port);
         address->scope_id = (uint32_t)v6.sin6_scope_id;
         memcpy(address->ip, &v6.sin6_addr, 16);
-        /* only a link-local address needs its scope; elsewhere it would tell equal addresses apart */
-        if (address->ip[0] != 0xfe || (address->ip[1] & 0xc0) != 0x80) address->scope_id = 0;
         gmpunchi_address_normalize(address);
     }
 }
@@ -6854,12 +6947,12 @@ int32_t gmpunch_host_poll(gmpunch_host *host, gmpunch_event *event, uint32_t tim
 }
 
 /* Whether a game packet may be sent, and the bytes before it; prefix has room for header and escape. */
-GMPUNCHI_FN int32_t gmpunchi_game_prefix(const void *data, size_t len, int32_t escape, uint32_t raw, uint8_t *prefix,
+GMPUNCHI_FN int32_t gmpunchi_game_prefix(const void *data, size_t len, int32_t escape, int32_t raw, uint8_t *prefix,
                                          size_t *prefix_len) {
     int32_t reserved;
     if (!data && len) return GMPUNCH_ERR_ARGUMENT;
     if (len > GMPUNCH_MAX_PACKET) return GMPUNCH_ERR_TOO_LONG;
-    reserved = gmpunchi_is_reserved((const uint8_t *)data, len, escape);
+    reserved = gmpunchi_is_reserved((const uint8_t *)data, len, escape, raw);
     if (reserved && !escape) return GMPUNCH_ERR_RESERVED;
     *prefix_len = 0;
     if (!raw) {
@@ -6870,7 +6963,7 @@ GMPUNCHI_FN int32_t gmpunchi_game_prefix(const void *data, size_t len, int32_t e
     return GMPUNCH_OK;
 }
 
-GMPUNCHI_FN int32_t gmpunchi_drive_send_game(gmpunchi_drive *drive, const gmpunch_address *to, uint32_t index, uint32_t raw,
+GMPUNCHI_FN int32_t gmpunchi_drive_send_game(gmpunchi_drive *drive, const gmpunch_address *to, uint32_t index, int32_t raw,
                                              int32_t escape, gmpunchi_liveness *live, const void *data, size_t len) {
     uint8_t prefix[GMPUNCH_DATAGRAM_HEADER_SIZE + 1];
     size_t prefix_len;
@@ -6886,7 +6979,7 @@ int32_t gmpunch_client_send(gmpunch_client *client, const void *data, size_t len
     gmpunchi_drive *drive = gmpunchi_client_drive(client);
     if (!drive) return gmpunchi_no_drive(client);
     if (client->stage != GMPUNCH_STAGE_CONNECTED) return GMPUNCH_ERR_NOT_CONNECTED;
-    return gmpunchi_drive_send_game(drive, &client->peer, client->socket_index, (uint32_t)client->peer_raw,
+    return gmpunchi_drive_send_game(drive, &client->peer, client->socket_index, client->peer_raw,
                                     client->config.escape, &client->live, data, len);
 }
 
@@ -6908,7 +7001,7 @@ int32_t gmpunch_host_send_all(gmpunch_host *host, const void *data, size_t len) 
     uint32_t i;
     int32_t result, sent = 0;
     if (!drive) return gmpunchi_no_drive(host);
-    result = gmpunchi_game_prefix(data, len, host->config.escape, 0, prefix, &prefix_len);
+    result = gmpunchi_game_prefix(data, len, host->config.escape, 1, prefix, &prefix_len); /* raw: the strictest */
     if (result) return result;
     for (i = 0; i < host->config.max_peers; i++)
         if (host->peer[i].state == GMPUNCHI_PEER_CONNECTED &&
