@@ -54,8 +54,11 @@ time go in, what is to be sent comes out. There are two ways to use each:
         gmpunch_client_input_udp(client, now, &from, 0, data, len);    // a datagram arrived
         gmpunch_client_tcp_opened / _tcp_data / _tcp_closed            // news of a connection it asked for
         gmpunch_client_tick(client, now);                              // when gmpunch_client_next_deadline is reached
-        while (gmpunch_client_next_transmit(client, &transmit) > 0)    // after each of the above: do what it asks
+        while (gmpunch_client_next_transmit(client, &transmit) > 0)    // after _create and each of the above: do what it asks
         while (gmpunch_client_next_event(client, &event) > 0)          // and hear what happened
+
+    A client or host has at most one TCP connection at a time. Where both have news, read TCP before UDP: an introduction
+    before the knock that it announces. transmit.ttl and .not_before are 0 so far.
 
 TIME is milliseconds in a uint64_t that never runs backwards (a step back is taken as standing still). The start is free.
 Durations are fields ending in _ms; 0 means the documented default, GMPUNCH_NEVER means never.
@@ -324,8 +327,8 @@ typedef struct gmpunch_client_config {
     uint32_t peer_timeout_ms;       /* silence of a host that answers knocks after which it is LOST. Default 45000 */
     uint32_t max_packet;  /* largest payload received, bytes. Default 2048; with _open it is part of the allocation */
     uint32_t max_sockets; /* 1 to 4: how many UDP sockets it may use one after the other. A classic host that took the
-                             client for known stays mute for that port: a new source port helps. Default 3 with
-                             GMPUNCH_SOCKET_OWN, otherwise 1 */
+                             client for known stays mute for that port: a new source port helps. Default 3 with _open
+                             and GMPUNCH_SOCKET_OWN, otherwise 1 */
     uint64_t seed;        /* for the jitter of pauses. 0: _open takes one from clock and address; _create takes 1 */
     void *memory;         /* memory of the caller instead of an allocation, aligned for any type; at least
                              gmpunch_client_memory_size(config) bytes, kept until _close. NULL: allocate */
@@ -419,7 +422,7 @@ enum {
                                        gmpunch_host_resolve when a pause is welcome, or _set_master from elsewhere. Until
                                        then the known addresses are tried again */
     /* client */
-    GMPUNCH_EVENT_FOUND = 10,       /* the master knows the host: address */
+    GMPUNCH_EVENT_FOUND = 10,       /* the master knows the host: address. Again after each new source port */
     GMPUNCH_EVENT_FALLBACK = 11,    /* the master can't help (reason): knocks at server:direct_port now, address */
     GMPUNCH_EVENT_CONNECTED = 12,   /* welcome: address that really answered, how */
     GMPUNCH_EVENT_FAILED = 13,      /* final: reason; cause, stage and the counters say more */
@@ -520,6 +523,8 @@ typedef struct gmpunch_transmit {
 /* Names for people and logs, lower case with underscores ("host_silent"); never NULL. */
 GMPUNCH_API const char *gmpunch_event_name(int32_t type);
 GMPUNCH_API const char *gmpunch_reason_name(int32_t reason);
+GMPUNCH_API const char *gmpunch_stage_name(int32_t stage);
+GMPUNCH_API const char *gmpunch_how_name(int32_t how);
 /* A sentence that tells a player what to do; never NULL. */
 GMPUNCH_API const char *gmpunch_reason_text(int32_t reason);
 /* String 1 to 8 of a GMPUNCH_EVENT_HOST_DATA, borrowed as event->data is; "" for any other event or number. */
@@ -1050,6 +1055,28 @@ static const gmpunchi_name gmpunchi_events[] = {
 
 const char *gmpunch_event_name(int32_t type) {
     const gmpunchi_name *found = gmpunchi_name_find(gmpunchi_events, GMPUNCHI_COUNT(gmpunchi_events), type);
+    return found ? found->name : "unknown";
+}
+
+static const gmpunchi_name gmpunchi_stages[] = {
+    {GMPUNCH_STAGE_MASTER, "master", ""},       {GMPUNCH_STAGE_PUNCH, "punch", ""},
+    {GMPUNCH_STAGE_DIRECT, "direct", ""},       {GMPUNCH_STAGE_CONNECTED, "connected", ""},
+    {GMPUNCH_STAGE_FAILED, "failed", ""},       {GMPUNCH_STAGE_LOST, "lost", ""},
+};
+
+const char *gmpunch_stage_name(int32_t stage) {
+    const gmpunchi_name *found = gmpunchi_name_find(gmpunchi_stages, GMPUNCHI_COUNT(gmpunchi_stages), stage);
+    return found ? found->name : "unknown";
+}
+
+static const gmpunchi_name gmpunchi_hows[] = {
+    {GMPUNCH_HOW_NONE, "none", ""},
+    {GMPUNCH_HOW_PUNCHED, "punched", ""},
+    {GMPUNCH_HOW_DIRECT, "direct", ""},
+};
+
+const char *gmpunch_how_name(int32_t how) {
+    const gmpunchi_name *found = gmpunchi_name_find(gmpunchi_hows, GMPUNCHI_COUNT(gmpunchi_hows), how);
     return found ? found->name : "unknown";
 }
 
@@ -3128,11 +3155,12 @@ GMPUNCHI_FN void gmpunchi_client_knock(gmpunch_client *client, int32_t stage, co
 
 GMPUNCHI_FN void gmpunchi_client_direct(gmpunch_client *client, int32_t cause) {
     gmpunch_address address = gmpunchi_client_direct_address(client);
+    int32_t is_new = cause != client->cause; /* not the same again from another source port */
     client->cause = cause;
     gmpunchi_client_knock(client, GMPUNCH_STAGE_DIRECT, &address, GMPUNCH_HOW_DIRECT, "knocks directly");
     /* a classic host whose first welcomes were lost answers only another source port */
     if (gmpunchi_client_may_restart(client)) client->restart_at = gmpunchi_client_half_way(client);
-    if (cause) gmpunchi_client_push(client, GMPUNCH_EVENT_FALLBACK, cause, &address);
+    if (is_new) gmpunchi_client_push(client, GMPUNCH_EVENT_FALLBACK, cause, &address);
 }
 
 GMPUNCHI_FN void gmpunchi_client_attempt(gmpunch_client *client) {
@@ -3273,8 +3301,6 @@ GMPUNCHI_FN int32_t gmpunchi_client_configure(const gmpunch_client_config *given
     config->keepalive_interval_ms = gmpunchi_or_default(config->keepalive_interval_ms, 15000);
     config->peer_timeout_ms = gmpunchi_or_default(config->peer_timeout_ms, 45000);
     config->max_packet = gmpunchi_or_default(config->max_packet, GMPUNCHI_MAX_PACKET_DEFAULT);
-    config->max_sockets =
-        gmpunchi_or_default(config->max_sockets, config->socket_mode == GMPUNCH_SOCKET_OWN ? 3 : 1);
     if (!config->seed) config->seed = 1;
     if (config->max_packet > GMPUNCH_MAX_PACKET || config->max_sockets > 4 ||
         config->socket_mode > GMPUNCH_SOCKET_SEND_ONLY || (config->direct_only && !config->direct_port))
@@ -3318,6 +3344,7 @@ GMPUNCHI_FN int32_t gmpunchi_client_make(const gmpunch_client_config *given, uin
     result = gmpunchi_client_configure(given, &config);
     if (result) return result;
     if (!gmpunchi_allocator_resolve(&config.allocator, &allocator) && !config.memory) return GMPUNCH_ERR_CONFIG;
+    config.max_sockets = gmpunchi_or_default(config.max_sockets, extra && config.socket_mode == GMPUNCH_SOCKET_OWN ? 3 : 1);
     gmpunchi_client_layout(&arena, &config, extra, extra_memory);
     result = gmpunchi_block_get(arena.used, config.memory, config.memory_size, &allocator, &block);
     if (result) return result;
@@ -4643,6 +4670,7 @@ int32_t gmpunch_host_get_stats(const gmpunch_host *host, gmpunch_host_stats *sta
 #define GMPUNCHI_MASTER_LIMIT 4194304u   /* of each table: ids have 22 bits for the place */
 #define GMPUNCHI_USED_PORT_MS 2000u      /* a client repeats "connect" until it is answered: what comes so soon after its
                                             port was used is a repetition, no new client */
+#define GMPUNCHI_RETRY_MS 200u           /* ... unless a request waits so long for a port, and none else comes */
 #define GMPUNCHI_SAME_REG_MS 2500u       /* ... and so is a "reg" so soon after a registration */
 #define GMPUNCHI_CLAIM_MS 10000u         /* so long a registration over TCP may follow its "reg" over UDP and take the port
                                             from an older connection */
@@ -5647,6 +5675,15 @@ GMPUNCHI_FN void gmpunchi_udp_reg(gmpunch_master *master, const gmpunch_address 
     gmpunchi_port_offer(master, index);
 }
 
+/* Whether an announced port, which a request took before, is announced for another one: see GMPUNCHI_USED_PORT_MS. */
+GMPUNCHI_FN int32_t gmpunchi_port_is_retry(const gmpunch_master *master, const gmpunchi_port *port, uint32_t waiting) {
+    uint64_t now = master->object.now;
+    if (port->pending) return 0;
+    return now - port->used_at > GMPUNCHI_USED_PORT_MS ||
+           (now - port->used_at > GMPUNCHI_RETRY_MS && waiting != GMPUNCHI_NONE &&
+            now - gmpunchi_request_at(master, waiting)->since >= GMPUNCHI_RETRY_MS);
+}
+
 /* "connect" over UDP. */
 GMPUNCHI_FN void gmpunchi_udp_announce(gmpunch_master *master, const gmpunch_address *from) {
     uint32_t site_index = gmpunchi_site_get(master, from), index, waiting;
@@ -5666,7 +5703,8 @@ GMPUNCHI_FN void gmpunchi_udp_announce(gmpunch_master *master, const gmpunch_add
     port->seen_at = master->object.now;
     gmpunchi_port_expiry_leave(master, index);
     gmpunchi_port_expiry_enter(master, index);
-    if (port->pending || (port->used && master->object.now - port->used_at <= GMPUNCHI_USED_PORT_MS)) {
+    waiting = site->waiting.head;
+    if (port->used && !gmpunchi_port_is_retry(master, port, waiting)) {
         port->again = 1;
         return;
     }
@@ -5675,7 +5713,6 @@ GMPUNCHI_FN void gmpunchi_udp_announce(gmpunch_master *master, const gmpunch_add
         gmpunchi_list_remove(&site->client_port, &master->port, offsetof(gmpunchi_port, site_link), index);
         gmpunchi_list_append(&site->client_port, &master->port, offsetof(gmpunchi_port, site_link), index);
     }
-    waiting = site->waiting.head;
     if (waiting != GMPUNCHI_NONE) {
         gmpunchi_request_use(master, waiting, index);
         gmpunchi_requests_settle(master, gmpunchi_request_at(master, waiting)->connection);

@@ -327,6 +327,12 @@ inline const char *event_name(event_type type) noexcept {
 inline const char *reason_name(reason why) noexcept {
     return gmpunch_reason_name(static_cast<int32_t>(why));
 }
+inline const char *stage_name(stage where) noexcept {
+    return gmpunch_stage_name(static_cast<int32_t>(where));
+}
+inline const char *how_name(how way) noexcept {
+    return gmpunch_how_name(static_cast<int32_t>(way));
+}
 inline const char *reason_text(reason why) noexcept {
     return gmpunch_reason_text(static_cast<int32_t>(why));
 }

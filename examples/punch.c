@@ -271,19 +271,7 @@ static void put_address(const char *key, const gmpunch_address *address) {
 
 static void put_reason(int32_t reason) { printf(" reason=%s", gmpunch_reason_name(reason)); }
 
-static void put_how(int32_t how) { printf(" how=%s", how == GMPUNCH_HOW_PUNCHED ? "punched" : "direct"); }
-
-static const char *stage_name(int32_t stage) {
-    switch (stage) {
-    case GMPUNCH_STAGE_MASTER: return "master";
-    case GMPUNCH_STAGE_PUNCH: return "punch";
-    case GMPUNCH_STAGE_DIRECT: return "direct";
-    case GMPUNCH_STAGE_CONNECTED: return "connected";
-    case GMPUNCH_STAGE_FAILED: return "failed";
-    case GMPUNCH_STAGE_LOST: return "lost";
-    default: return "none";
-    }
-}
+static void put_how(int32_t how) { printf(" how=%s", gmpunch_how_name(how)); }
 
 /* The length of the UTF-8 character at data, 0 if it is none or should not reach a terminal as it is: control characters,
    line and paragraph separators, and marks that turn the direction of writing. */
@@ -523,7 +511,7 @@ static int client_failed(const gmpunch_event *event) {
     printf("failed");
     put_reason(event->reason);
     if (event->cause) printf(" cause=%s", gmpunch_reason_name(event->cause));
-    printf(" stage=%s announces=%lu knocks=%lu heard=%lu advice=\"%s\"", stage_name(event->stage),
+    printf(" stage=%s announces=%lu knocks=%lu heard=%lu advice=\"%s\"", gmpunch_stage_name(event->stage),
            (unsigned long)event->announces_sent, (unsigned long)event->knocks_sent, (unsigned long)event->knocks_heard,
            gmpunch_reason_text(event->reason));
     end_line();

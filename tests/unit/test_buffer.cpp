@@ -351,6 +351,7 @@ TEST_CASE("buffer: a value that does not fit is not written, and the error stays
             CHECK(buffer.used == 1);
             CHECK(gmpunch_buffer_write_u8(&buffer, 7) == GMPUNCH_ERR_TOO_LONG); // would fit
             CHECK(gmpunch_buffer_write_text(&buffer, "") == GMPUNCH_ERR_TOO_LONG);
+            CHECK(gmpunch_buffer_write_text(&buffer, nullptr) == GMPUNCH_ERR_TOO_LONG); // the first error
             CHECK(memory == bytes(size + 1, 0xee));
             gmpunch_buffer_seek(&buffer, 0);
             CHECK(gmpunch_buffer_read_u8(&buffer) == 0); // holds EE

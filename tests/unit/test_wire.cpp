@@ -201,7 +201,7 @@ TEST_CASE("wire: a datagram is taken with and without header") {
         if (len == whole.size()) CHECK(payload == part(whole, 12, len));
         CHECK(result == (len < 12 || len == whole.size() ? GMPUNCH_OK : GMPUNCH_ERR_MALFORMED));
     }
-    for (size_t bit = 0; bit < 32; bit++) { // the magic makes the header
+    for (size_t bit = 0; bit < 64; bit++) { // magic and size make the header
         bytes datagram = whole;
         datagram[bit / 8] ^= uint8_t(1 << bit % 8);
         CHECK(decode(datagram, &payload, &raw) == GMPUNCH_OK);

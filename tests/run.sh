@@ -1,0 +1,214 @@
+#!/usr/bin/env bash
+# Builds and runs the tests. Installs what is missing, works in build/, needs no input. The last line is the result:
+# "N passed, N failed" (and ", N skipped"). The exit code is 0 if nothing failed.
+set -u -o pipefail
+
+usage() {
+    cat <<END
+Usage: tests/run.sh [--all]
+
+  (nothing)  gcc with AddressSanitizer and UndefinedBehaviorSanitizer
+  --all      that, clang with them, a Release build, Windows x64 (mingw-w64 and wine), and the headers in every language
+
+Missing tools are installed with apt-get, dnf, pacman, apk or brew (as root, or with sudo).
+END
+}
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
+build=$PWD/build
+mkdir -p "$build"
+jobs=$(nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
+updated=""
+table=""
+passed=0
+failed=0
+skipped=0
+
+# ---- installing what is missing
+
+have() { command -v "$1" >/dev/null 2>&1; }
+
+manager=""
+for name in apt-get dnf pacman apk brew; do
+    have $name && manager=$name && break
+done
+
+# The packages that a tool is in.
+packages() {
+    case $manager:$1 in
+    apt-get:compiler) echo gcc g++ libc6-dev make ;;
+    apt-get:doctest) echo doctest-dev ;;
+    apt-get:clang) echo clang "$(apt-cache depends clang 2>/dev/null | sed -n 's/.*Depends: clang-\([0-9]*\)$/libclang-rt-\1-dev/p')" ;;
+    apt-get:mingw) echo gcc-mingw-w64-x86-64-posix g++-mingw-w64-x86-64-posix ;;
+    apt-get:wine) echo wine64 ;;
+    dnf:compiler) echo gcc gcc-c++ make libasan libubsan ;;
+    dnf:doctest) echo doctest-devel ;;
+    dnf:pkg-config) echo pkgconf-pkg-config ;;
+    dnf:clang) echo clang compiler-rt ;;
+    dnf:mingw) echo mingw64-gcc mingw64-gcc-c++ mingw64-winpthreads-static ;;
+    pacman:compiler) echo base-devel ;;
+    pacman:python3) echo python ;;
+    pacman:pkg-config) echo pkgconf ;;
+    pacman:mingw) echo mingw-w64-gcc ;;
+    apk:compiler) echo build-base ;;
+    apk:doctest) echo doctest-dev ;;
+    apk:pkg-config) echo pkgconf ;;
+    apk:clang) echo clang compiler-rt ;;
+    apk:mingw) echo mingw-w64-gcc ;;
+    brew:compiler | brew:clang) ;; # part of Apple's command line tools: xcode-select --install
+    brew:mingw) echo mingw-w64 ;;
+    brew:wine | brew:strace) ;;
+    *) echo "$1" ;;
+    esac
+}
+
+# Whether a tool is here.
+works() {
+    case $1 in
+    compiler) have gcc && have g++ && have make ;;
+    doctest) [ -n "$(doctest_directory)" ] ;;
+    clang) have clang++ && echo 'int main() {}' | clang++ -x c++ -fsanitize=address,undefined - -o "$build/probe" 2>/dev/null ;;
+    mingw) have x86_64-w64-mingw32-gcc && have x86_64-w64-mingw32-g++ ;;
+    wine) [ -n "$(wine_program wine64 wine)" ] ;;
+    *) have "$1" ;;
+    esac
+}
+
+doctest_directory() {
+    for directory in /usr/include /usr/local/include /opt/homebrew/include; do
+        [ -f $directory/doctest/doctest.h ] && echo $directory && return
+    done
+}
+
+# The first of the programs that is here; Debian has them beside PATH.
+wine_program() { PATH=$PATH:/usr/lib/wine type -P "$@" | head -n 1; }
+
+as_root() {
+    if [ "$(id -u)" = 0 ] || ! have sudo; then "$@"; elif [ -t 0 ]; then sudo "$@"; else sudo -n "$@"; fi
+}
+
+apt_get() { as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=120 "$@" </dev/null >/dev/null; }
+
+# need TOOL...: installs those that are missing; fails if one is still missing afterwards.
+need() {
+    local tool missing=()
+    for tool in "$@"; do
+        works "$tool" || missing+=("$tool")
+    done
+    [ ${#missing[@]} -eq 0 ] && return 0
+    echo "== installing: ${missing[*]}"
+    if [ -z "$updated" ]; then
+        updated=yes
+        case $manager in
+        apt-get) apt_get update ;;
+        pacman) as_root pacman -Sy --noconfirm ;;
+        esac
+    fi
+    local words names=()
+    for tool in "${missing[@]}"; do
+        read -r -a words <<<"$(packages "$tool")"
+        names+=(${words[@]+"${words[@]}"})
+    done
+    [ ${#names[@]} -eq 0 ] || case $manager in
+    apt-get) apt_get install -y --no-install-recommends "${names[@]}" ;;
+    dnf) as_root dnf install -y -q "${names[@]}" ;;
+    pacman) as_root pacman -S --needed --noconfirm "${names[@]}" ;;
+    apk) as_root apk add --quiet "${names[@]}" ;;
+    brew) brew install --quiet "${names[@]}" ;;
+    esac
+    for tool in "${missing[@]}"; do
+        works "$tool" || { echo "Missing and not installable here, please install: $tool" && return 1; }
+    done
+}
+
+# ---- building, running, counting
+
+count() { # name, passed, failed, skipped
+    table+=$(printf '%-28s %7s %7s %7s' "$@")$'\n'
+    passed=$((passed + $2)) failed=$((failed + $3)) skipped=$((skipped + $4))
+}
+
+# suite NAME TESTS CMAKE_ARGUMENTS...: configures, builds and runs in build/NAME. TESTS are arguments that choose for ctest.
+suite() {
+    local name=$1 tests=$2 directory=$build/$1 step
+    shift 2
+    mkdir -p "$directory"
+    echo "== $name: build"
+    for step in configure compile; do
+        case $step in
+        configure) cmake -S . -B "$directory" -DGMPUNCH_WERROR=ON -DGMPUNCH_BUILD_TESTS=ON "$@" ;;
+        compile) cmake --build "$directory" -j "$jobs" ;;
+        esac >"$directory/$step.log" 2>&1 || { tail -n 60 "$directory/$step.log" && count "$name ($step)" 0 1 0 && return 1; }
+    done
+    echo "== $name: test"
+    # shellcheck disable=SC2086 # $tests is several words
+    (cd "$directory" && ctest --output-on-failure -j "$jobs" $tests </dev/null) 2>&1 | tee "$directory/test.log"
+    local status=$? before=$failed results
+    results=$(grep -E '^ *[0-9]+/[0-9]+ Test +#' "$directory/test.log")
+    grep -q ': unit: ' <<<"$results" || { count "$name (no tests)" 0 1 0 && return 1; }
+    count_lines "$name" "$(grep -v ': embed\.' <<<"$results")"
+    count_lines "$name embed" "$(grep ': embed\.' <<<"$results")"
+    [ $status -eq 0 ] || [ "$failed" -gt "$before" ] || count "$name (ctest exit $status)" 0 1 0
+}
+
+count_lines() { # name, lines of ctest, one for each test
+    local all good none
+    all=$(grep -c . <<<"$2")
+    good=$(grep -cE ' Passed +[0-9.]+ sec' <<<"$2")
+    none=$(grep -cE '\*\*\*Skipped ' <<<"$2")
+    [ "$all" -eq 0 ] || count "$1" "$good" $((all - good - none)) "$none"
+}
+
+# One function for each platform. A platform whose tools can't be had counts as skipped.
+
+sanitized_gcc() {
+    suite gcc-sanitized "" -DCMAKE_C_COMPILER=gcc -DCMAKE_CXX_COMPILER=g++ -DGMPUNCH_SANITIZE=ON
+}
+
+sanitized_clang() {
+    need clang || { count clang-sanitized 0 0 1 && return; }
+    suite clang-sanitized "-LE embed" -DCMAKE_C_COMPILER=clang -DCMAKE_CXX_COMPILER=clang++ -DGMPUNCH_SANITIZE=ON
+}
+
+release_gcc() {
+    suite gcc-release "-LE embed" -DCMAKE_C_COMPILER=gcc -DCMAKE_CXX_COMPILER=g++ -DCMAKE_BUILD_TYPE=Release
+}
+
+windows_x64() {
+    need mingw wine || { count windows-x64 0 0 1 && return; }
+    export WINEPREFIX=$build/wine WINEDEBUG=-all WINEDLLOVERRIDES="mscoree,mshtml="
+    unset DISPLAY
+    [ -f "$WINEPREFIX/system.reg" ] || "$(wine_program wine64 wine)" wineboot -u >/dev/null 2>&1
+    # A directory with nothing else: /usr/include would bring Linux headers into a build for Windows.
+    mkdir -p "$build/doctest" && cp -R "$(doctest_directory)/doctest" "$build/doctest/"
+    suite windows-x64 "" -DCMAKE_TOOLCHAIN_FILE="$PWD/tests/mingw-w64-x86_64.cmake" -DCMAKE_BUILD_TYPE=Release \
+        -DGMPUNCH_DOCTEST_INCLUDE_DIR="$build/doctest"
+    "$(wine_program wineserver64 wineserver)" -k
+}
+
+summary() {
+    local line="$passed passed, $failed failed"
+    [ "$skipped" -eq 0 ] || line+=", $skipped skipped"
+    printf '\n%-28s %7s %7s %7s\n%s\n%s\n' "" passed failed skipped "$table" "$line"
+    [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
+}
+
+case ${1:-} in
+"" | --all) ;;
+-h | --help) usage && exit 0 ;;
+*) usage && exit 2 ;;
+esac
+
+need compiler cmake doctest python3 pkg-config || { count tools 0 1 0 && summary; exit 1; }
+[ "$(uname)" != Linux ] || need strace || true
+
+if [ "${1:-}" = --all ]; then
+    need clang tcc # before the checks of embedding, which use them
+    sanitized_gcc
+    sanitized_clang
+    release_gcc
+    windows_x64
+else
+    sanitized_gcc
+fi
+summary
