@@ -4709,8 +4709,9 @@ typedef struct gmpunchi_port {
     uint8_t reserved[2];
 } gmpunchi_port;
 
-/* The list of timers that a connection is in; each has one duration, so the oldest is always first. */
-enum { GMPUNCHI_TIMER_IDLE, GMPUNCHI_TIMER_COMMAND, GMPUNCHI_TIMER_HOST, GMPUNCHI_TIMERS };
+/* The list of timers that a connection is in; each has one duration, so the oldest is always first. While a command is being
+   read it is also in the list of those. */
+enum { GMPUNCHI_TIMER_IDLE, GMPUNCHI_TIMER_HOST, GMPUNCHI_TIMERS };
 /* The state of output; ready and close have a list. */
 enum { GMPUNCHI_OUT_NONE, GMPUNCHI_OUT_BLOCKED, GMPUNCHI_OUT_READY, GMPUNCHI_OUT_CLOSE };
 
@@ -4719,10 +4720,12 @@ typedef struct gmpunchi_connection {
     uint32_t generation; /* 0: not in use */
     uint32_t site;
     uint64_t timer_since;
+    uint64_t command_since;
     uint64_t active_at;  /* last sign of life, TCP or UDP */
     uint64_t registered_at;
     uint64_t stalled_since; /* last byte taken of what waits */
     gmpunchi_link timer_link;
+    gmpunchi_link command_link;
     gmpunchi_link site_link; /* in site->host */
     gmpunchi_link out_link;
     gmpunchi_link stall_link;
@@ -4738,7 +4741,7 @@ typedef struct gmpunchi_connection {
     uint8_t command;         /* whose arguments are being read */
     uint8_t arguments;       /* still to come */
     uint8_t stalled;         /* in the list of those that take nothing */
-    uint8_t reserved;
+    uint8_t commanding;      /* in the list of those in the middle of a command */
     uint8_t *in;             /* what was read of the command so far, as strings; NULL if nothing */
     uint32_t in_len, in_size;
     uint32_t line_start;     /* of the unfinished line in it */
@@ -4779,13 +4782,15 @@ struct gmpunch_master {
     gmpunchi_pool site, port, connection, request, message;
     gmpunchi_map site_map;        /* by ip */
     gmpunchi_list timer[GMPUNCHI_TIMERS];
-    gmpunchi_list ready, closing, stalled;  /* connections by their output */
+    gmpunchi_list commanding;
+    gmpunchi_list ready, closing, stalled; /* connections by their output */
     gmpunchi_list client_port_expiry, host_port_expiry, request_expiry;
     uint32_t sending;             /* the connection whose first message was given out last */
     uint32_t sending_from;        /* where that began */
     uint8_t *work;                /* the command being read */
     uint32_t work_size;
     int32_t no_events;
+    uint64_t accept_at;           /* with sockets: when accepting resumes, GMPUNCHI_TIME_NEVER if it never stopped */
     gmpunchi_master_event event[GMPUNCHI_MASTER_EVENTS];
     uint32_t event_first, events;
 };
@@ -5021,6 +5026,21 @@ GMPUNCHI_FN void gmpunchi_timer_enter(gmpunch_master *master, uint32_t index, ui
     gmpunchi_timer_start(master, index, timer);
 }
 
+GMPUNCHI_FN void gmpunchi_command_leave(gmpunch_master *master, uint32_t index) {
+    gmpunchi_connection *connection = gmpunchi_connection_at(master, index);
+    if (connection->commanding)
+        gmpunchi_list_remove(&master->commanding, &master->connection, offsetof(gmpunchi_connection, command_link), index);
+    connection->commanding = 0;
+}
+
+GMPUNCHI_FN void gmpunchi_command_enter(gmpunch_master *master, uint32_t index) {
+    gmpunchi_connection *connection = gmpunchi_connection_at(master, index);
+    gmpunchi_command_leave(master, index);
+    connection->commanding = 1;
+    connection->command_since = master->object.now;
+    gmpunchi_list_append(&master->commanding, &master->connection, offsetof(gmpunchi_connection, command_link), index);
+}
+
 /* A sign of life of a host. */
 GMPUNCHI_FN void gmpunchi_connection_touch(gmpunch_master *master, uint32_t index) {
     gmpunchi_connection *connection = gmpunchi_connection_at(master, index);
@@ -5208,7 +5228,9 @@ GMPUNCHI_FN void gmpunchi_host_add(gmpunch_master *master, uint32_t index) {
         uint32_t old_host = gmpunchi_port_at(master, port)->owner;
         gmpunchi_host_disown_port(master, old_host);
         gmpunchi_host_remove(master, old_host, GMPUNCH_REASON_REPLACED);
-        gmpunchi_timer_enter(master, old_host, GMPUNCHI_TIMER_IDLE);
+        if (gmpunchi_connection_at(master, old_host)->out != GMPUNCHI_OUT_CLOSE)
+            gmpunchi_timer_enter(master, old_host, GMPUNCHI_TIMER_IDLE);
+        if (host->out == GMPUNCHI_OUT_CLOSE) return; /* it asked for itself, and the answer found no room */
     }
     gmpunchi_host_own_port(master, index, port);
 }
@@ -5354,16 +5376,14 @@ GMPUNCHI_FN void gmpunchi_requests_settle(gmpunch_master *master, uint32_t index
 
 GMPUNCHI_FN void gmpunchi_site_settle(gmpunch_master *master, uint32_t site_index) {
     gmpunchi_site *site = gmpunchi_site_at(master, site_index);
-    uint32_t last = site->wanted.tail, index;
-    if (last == GMPUNCHI_NONE) return;
-    do { /* once through: those that must wait on come back at the end of the list */
-        uint32_t connection;
+    uint32_t count = 0, index = site->wanted.head, connection;
+    for (; index != GMPUNCHI_NONE; index = gmpunchi_request_at(master, index)->wanted_link.next) count++;
+    for (; count && site->wanted.head != GMPUNCHI_NONE; count--) { /* those that must wait on come back at the end */
         index = site->wanted.head;
-        if (index == GMPUNCHI_NONE) return;
         connection = gmpunchi_request_at(master, index)->connection;
         gmpunchi_request_wanted_leave(master, index);
         gmpunchi_requests_settle(master, connection);
-    } while (index != last);
+    }
 }
 
 /* A TCP "connect"; target->family 0 for one that names no address. */
@@ -5427,12 +5447,15 @@ GMPUNCHI_FN uint32_t gmpunchi_connection_index(const gmpunch_master *master, uin
 /* Forgets everything of a connection but its place. */
 GMPUNCHI_FN void gmpunchi_connection_clear(gmpunch_master *master, uint32_t index, int32_t reason) {
     gmpunchi_connection *connection = gmpunchi_connection_at(master, index);
-    gmpunchi_host_remove(master, index, reason);
+    /* requests before the host: its end settles what others asked, and this one may have asked for itself */
     while (connection->request.head != GMPUNCHI_NONE) gmpunchi_request_remove(master, connection->request.head);
+    connection->owed = 0;
+    gmpunchi_host_remove(master, index, reason);
     while (connection->messages) gmpunchi_message_pop(master, connection);
     if (master->sending == index) master->sending = GMPUNCHI_NONE;
     gmpunchi_out_enter(master, index, GMPUNCHI_OUT_NONE);
     gmpunchi_stall_leave(master, index);
+    gmpunchi_command_leave(master, index);
     gmpunchi_timer_leave(master, index);
     gmpunchi_master_release(master, connection->in, connection->in_size);
     connection->in = NULL;
@@ -5559,7 +5582,6 @@ int32_t gmpunch_master_tcp_data(gmpunch_master *master, uint64_t now, uint32_t c
     gmpunchi_reading reading;
     uint32_t index;
     size_t i;
-    uint8_t timer;
     if (!master || (!data && len)) return GMPUNCH_ERR_ARGUMENT;
     gmpunchi_advance(&master->object, now);
     index = gmpunchi_connection_index(master, connection_id);
@@ -5586,13 +5608,11 @@ int32_t gmpunch_master_tcp_data(gmpunch_master *master, uint64_t now, uint32_t c
         return GMPUNCH_OK;
     }
     connection->active_at = master->object.now;
-    timer = connection->timer;
-    if (connection->command || reading.used) timer = GMPUNCHI_TIMER_COMMAND;
-    else if (connection->is_host) timer = GMPUNCHI_TIMER_HOST;
-    else if (reading.completed) timer = GMPUNCHI_TIMER_IDLE;
     /* bytes of a command do not give it more time, nor unknown lines, whole or in pieces, an idle connection */
-    if (timer != connection->timer || reading.completed || timer == GMPUNCHI_TIMER_HOST)
-        gmpunchi_timer_enter(master, index, timer);
+    if (!connection->command && !reading.used) gmpunchi_command_leave(master, index);
+    else if (!connection->commanding || reading.completed) gmpunchi_command_enter(master, index);
+    if (connection->is_host) gmpunchi_timer_enter(master, index, GMPUNCHI_TIMER_HOST);
+    else if (reading.completed) gmpunchi_timer_enter(master, index, GMPUNCHI_TIMER_IDLE);
     return GMPUNCH_OK;
 }
 
@@ -5756,12 +5776,17 @@ int32_t gmpunch_master_input_udp(gmpunch_master *master, uint64_t now, const gmp
 
 /* When the first of a timer's connections is due. */
 GMPUNCHI_FN uint64_t gmpunchi_timer_due(const gmpunch_master *master, uint32_t timer) {
-    uint32_t ms = timer == GMPUNCHI_TIMER_IDLE      ? master->config.idle_timeout_ms
-                  : timer == GMPUNCHI_TIMER_COMMAND ? master->config.command_timeout_ms
-                                                    : master->config.host_timeout_ms;
+    uint32_t ms = timer == GMPUNCHI_TIMER_IDLE ? master->config.idle_timeout_ms : master->config.host_timeout_ms;
     uint32_t head = master->timer[timer].head;
     return head == GMPUNCHI_NONE ? GMPUNCHI_TIME_NEVER
                                  : gmpunchi_after(gmpunchi_connection_at(master, head)->timer_since, ms);
+}
+
+GMPUNCHI_FN uint64_t gmpunchi_command_due(const gmpunch_master *master) {
+    uint32_t head = master->commanding.head;
+    return head == GMPUNCHI_NONE
+               ? GMPUNCHI_TIME_NEVER
+               : gmpunchi_after(gmpunchi_connection_at(master, head)->command_since, master->config.command_timeout_ms);
 }
 
 GMPUNCHI_FN uint64_t gmpunchi_port_due(const gmpunch_master *master, const gmpunchi_list *list, uint32_t ms) {
@@ -5790,9 +5815,8 @@ int32_t gmpunch_master_tick(gmpunch_master *master, uint64_t now) {
         gmpunchi_port_remove(master, master->client_port_expiry.head);
     while (now >= gmpunchi_port_due(master, &master->host_port_expiry, master->config.host_port_ms))
         gmpunchi_port_remove(master, master->host_port_expiry.head);
-    while (now >= gmpunchi_timer_due(master, GMPUNCHI_TIMER_COMMAND))
-        gmpunchi_connection_close(master, master->timer[GMPUNCHI_TIMER_COMMAND].head, &master->stats.closed_command,
-                                  GMPUNCH_REASON_TIMEOUT);
+    while (now >= gmpunchi_command_due(master))
+        gmpunchi_connection_close(master, master->commanding.head, &master->stats.closed_command, GMPUNCH_REASON_TIMEOUT);
     while (now >= gmpunchi_timer_due(master, GMPUNCHI_TIMER_IDLE))
         gmpunchi_connection_close(master, master->timer[GMPUNCHI_TIMER_IDLE].head, &master->stats.closed_idle,
                                   GMPUNCH_REASON_TIMEOUT);
@@ -5808,11 +5832,11 @@ uint64_t gmpunch_master_next_deadline(const gmpunch_master *master) {
     uint64_t due;
     uint32_t i;
     if (!master) return GMPUNCHI_TIME_NEVER;
-    due = gmpunchi_earlier(gmpunchi_request_due(master), gmpunchi_stall_due(master));
+    due = gmpunchi_earlier(master->accept_at, gmpunchi_earlier(gmpunchi_request_due(master), gmpunchi_stall_due(master)));
     due = gmpunchi_earlier(due, gmpunchi_port_due(master, &master->client_port_expiry, master->config.client_port_ms));
     due = gmpunchi_earlier(due, gmpunchi_port_due(master, &master->host_port_expiry, master->config.host_port_ms));
     for (i = 0; i < GMPUNCHI_TIMERS; i++) due = gmpunchi_earlier(due, gmpunchi_timer_due(master, i));
-    return due;
+    return gmpunchi_earlier(due, gmpunchi_command_due(master));
 }
 
 /* ---- creation ---- */
@@ -5874,12 +5898,14 @@ int32_t gmpunch_master_create(const gmpunch_master_config *given, uint64_t now, 
     master->key[0] = gmpunchi_random(&master->object);
     master->key[1] = gmpunchi_random(&master->object);
     master->sending = GMPUNCHI_NONE;
+    master->accept_at = GMPUNCHI_TIME_NEVER;
     gmpunchi_pool_init(&master->site, sizeof(gmpunchi_site), GMPUNCHI_MASTER_LIMIT);
     gmpunchi_pool_init(&master->port, sizeof(gmpunchi_port), config.max_ports);
     gmpunchi_pool_init(&master->connection, sizeof(gmpunchi_connection), config.max_connections);
     gmpunchi_pool_init(&master->request, sizeof(gmpunchi_request), config.max_requests);
     gmpunchi_pool_init(&master->message, sizeof(gmpunchi_message), config.max_messages);
     for (i = 0; i < GMPUNCHI_TIMERS; i++) gmpunchi_list_init(&master->timer[i]);
+    gmpunchi_list_init(&master->commanding);
     gmpunchi_list_init(&master->ready);
     gmpunchi_list_init(&master->closing);
     gmpunchi_list_init(&master->stalled);
@@ -6048,6 +6074,15 @@ GMPUNCHI_FN int32_t gmpunchi_net_error(void) {
     return (int32_t)WSAGetLastError();
 #else
     return (int32_t)errno;
+#endif
+}
+
+/* After a clean-up that may have changed it. */
+GMPUNCHI_FN void gmpunchi_net_set_error(int32_t error) {
+#if defined(_WIN32)
+    WSASetLastError(error);
+#else
+    errno = error;
 #endif
 }
 
@@ -6274,37 +6309,34 @@ GMPUNCHI_FN gmpunch_address gmpunchi_any_address(uint8_t family, uint16_t port) 
     return any;
 }
 
-/* Opens and binds. bind->family 0: any address, IPv6 and IPv4 on one socket where the system can, otherwise IPv4. The error
-   of the system stays readable. */
+/* Opens and binds. bind->family 0: any address, IPv6 and IPv4 on one socket where the system can, otherwise IPv4; a port in
+   use by either is in use. The error of the system stays readable. */
 GMPUNCHI_FN uintptr_t gmpunchi_socket_open_bound(const gmpunch_address *bind_to, uint16_t port, int type, uint8_t *family) {
     gmpunch_address address = *bind_to;
     uintptr_t opened;
-    int32_t error;
+    int32_t error, result;
     uint8_t dual;
     for (dual = address.family == 0;; dual = 0) {
-        if (dual) address = gmpunchi_any_address(6, 0);
-        else if (bind_to->family == 0) address = gmpunchi_any_address(4, 0);
+        if (bind_to->family == 0) address = gmpunchi_any_address(dual ? 6 : 4, 0);
         address.port = port;
         *family = address.family;
         opened = gmpunchi_socket_open(address.family, type);
         if (opened != GMPUNCHI_NO_SOCKET) {
-            error = 0;
 #if !defined(_WIN32)
             if (type == SOCK_STREAM) gmpunchi_socket_set(opened, SOL_SOCKET, SO_REUSEADDR, 1);
 #else
             if (port) gmpunchi_socket_set(opened, SOL_SOCKET, SO_EXCLUSIVEADDRUSE, 1);
 #endif
-            if (address.family == 6) error = gmpunchi_socket_set(opened, IPPROTO_IPV6, IPV6_V6ONLY, !dual);
-            if (!error && gmpunchi_socket_bind(opened, address.family, &address) == 0) return opened;
-            error = gmpunchi_net_error();
-            gmpunchi_socket_close(&opened);
-#if defined(_WIN32)
-            WSASetLastError(error);
-#else
-            errno = error;
-#endif
+            if ((address.family != 6 || !gmpunchi_socket_set(opened, IPPROTO_IPV6, IPV6_V6ONLY, !dual)) &&
+                gmpunchi_socket_bind(opened, address.family, &address) == 0)
+                return opened;
         }
-        if (!dual) return GMPUNCHI_NO_SOCKET;
+        error = gmpunchi_net_error();
+        gmpunchi_socket_close(&opened);
+        gmpunchi_net_set_error(error);
+        result = gmpunchi_net_result(error);
+        /* without IPv6 on this system, IPv4 will do */
+        if (!dual || (result != GMPUNCH_ERR_SOCKET && result != GMPUNCH_ERR_ADDRESS_NOT_HERE)) return GMPUNCHI_NO_SOCKET;
     }
 }
 
@@ -6538,6 +6570,7 @@ typedef struct gmpunchi_drive {
     int32_t connecting;
     int32_t tcp_full;       /* waits for room to send */
     gmpunch_address bind_to;
+    uint32_t max_packet;
     uint32_t rx_size;
     uint8_t *rx;
 } gmpunchi_drive;
@@ -6605,6 +6638,11 @@ GMPUNCHI_FN void gmpunchi_drive_send_failed(gmpunchi_drive *drive, int32_t os_er
     if (os_error) gmpunchi_drive_object(drive)->os_error = os_error;
     if (drive->client) drive->client->stats.sends_failed++;
     else drive->host->stats.sends_failed++;
+}
+
+GMPUNCHI_FN void gmpunchi_drive_oversized(gmpunchi_drive *drive) {
+    if (drive->client) drive->client->stats.oversized++;
+    else drive->host->stats.oversized++;
 }
 
 /* ---- output ---- */
@@ -6699,6 +6737,10 @@ GMPUNCHI_FN int32_t gmpunchi_drive_game_data(gmpunchi_drive *drive, gmpunch_even
         return 0;
     }
     gmpunch_datagram_decode(drive->rx, len, escape, &payload, &payload_len, NULL);
+    if (payload_len > drive->max_packet) { /* room for header and escape was not needed */
+        gmpunchi_drive_oversized(drive);
+        return 0;
+    }
     event->type = GMPUNCH_EVENT_DATA;
     event->address = *from;
     event->socket_index = index;
@@ -6712,8 +6754,7 @@ GMPUNCHI_FN int32_t gmpunchi_drive_read_udp(gmpunchi_drive *drive, uint64_t now,
     gmpunch_address from;
     int32_t got = gmpunchi_udp_receive(drive->udp[index], drive->rx, drive->rx_size, &from), mine;
     if (got == GMPUNCH_ERR_TOO_LONG) {
-        if (drive->client) drive->client->stats.oversized++;
-        else drive->host->stats.oversized++;
+        gmpunchi_drive_oversized(drive);
         return 0;
     }
     if (got < 0) return got;
@@ -6837,6 +6878,7 @@ GMPUNCHI_FN int32_t gmpunchi_drive_open(gmpunchi_drive *drive, const gmpunch_add
     drive->socket_mode = socket_mode;
     drive->bind_to = *bind_to;
     drive->rx = (uint8_t *)(drive + 1);
+    drive->max_packet = max_packet;
     drive->rx_size = max_packet + GMPUNCHI_DRIVE_ROOM;
     if (socket_mode == GMPUNCH_SOCKET_OWN)
         return gmpunchi_drive_socket(drive, 0, port) ? GMPUNCH_OK : gmpunchi_net_result(gmpunchi_net_error());
@@ -7145,7 +7187,6 @@ typedef struct gmpunchi_master_drive {
     uint32_t *connection;  /* id of each entry's connection */
     uint32_t *place;       /* as long as entry */
     uint32_t entries, capacity;
-    uint64_t accept_at;    /* not before: no descriptors were left */
     uint8_t rx[GMPUNCHI_MASTER_RX];
 } gmpunchi_master_drive;
 
@@ -7241,7 +7282,7 @@ GMPUNCHI_FN void gmpunchi_master_drive_accept(gmpunch_master *master, gmpunchi_m
             master->object.os_error = error;
             if (gmpunchi_net_result(error) != GMPUNCH_ERR_DESCRIPTORS) continue; /* that one is gone, maybe not the next */
             gmpunchi_log(&master->object, GMPUNCH_LOG_ERROR, GMPUNCH_LOG_ITEM_SOCKET, "no socket descriptors left", NULL);
-            drive->accept_at = now + GMPUNCHI_ACCEPT_PAUSE_MS;
+            master->accept_at = now + GMPUNCHI_ACCEPT_PAUSE_MS;
             gmpunchi_master_drive_listen(drive, 0);
             return;
         }
@@ -7275,7 +7316,10 @@ GMPUNCHI_FN void gmpunchi_master_drive_read(gmpunch_master *master, gmpunchi_mas
             got = gmpunchi_udp_receive((uintptr_t)entry->fd, drive->rx, sizeof drive->rx, &from);
             if (got == GMPUNCH_ERR_WOULD_BLOCK) return;
             if (got >= 0) gmpunch_master_input_udp(master, now, &from, at / 2, drive->rx, (size_t)got);
-            else master->stats.udp_ignored++;
+            else {
+                master->stats.udp_received++;
+                master->stats.udp_ignored++;
+            }
         }
         return;
     }
@@ -7305,15 +7349,14 @@ int32_t gmpunch_master_poll(gmpunch_master *master, gmpunch_event *event, uint32
         uint64_t deadline, wait;
         int32_t ready;
         if (now >= gmpunch_master_next_deadline(master)) gmpunch_master_tick(master, now);
-        if (now >= drive->accept_at && drive->accept_at) {
-            drive->accept_at = 0;
+        if (now >= master->accept_at) {
+            master->accept_at = GMPUNCHI_TIME_NEVER;
             gmpunchi_master_drive_listen(drive, 1);
         }
         gmpunchi_master_drive_flush(master, drive, now);
         if (event && gmpunch_master_next_event(master, event) > 0) return 1;
         if (now >= until && round++) break; /* looks once even with no time to wait */
         deadline = gmpunchi_earlier(gmpunch_master_next_deadline(master), until);
-        if (drive->accept_at) deadline = gmpunchi_earlier(deadline, drive->accept_at);
         wait = deadline > now ? deadline - now : 0;
         ready = gmpunchi_wait(drive->entry, drive->entries, wait > 0x7fffffffu ? GMPUNCH_NEVER : (uint32_t)wait);
         if (ready > 0) now = gmpunch_now();

@@ -69,8 +69,10 @@ test_headers() { # C compiler, C++ compiler
             echo "$2 -std=$standard hpp.cpp"
             echo "$2 -std=$standard $no_extras hpp.cpp"
         done
-        echo "$1 -x c -std=c99 -O2 $implement h.c"
-        echo "$2 -std=c++17 -O2 $implement hpp.cpp"
+        for switch in -O2 "-O3 -DNDEBUG"; do # some warnings come only with them
+            echo "$1 -x c -std=c99 $switch $implement h.c"
+            echo "$2 -std=c++17 $switch $implement hpp.cpp"
+        done
 
         for switch in -DGMPUNCH_NO_SOCKETS -DGMPUNCH_NO_MASTER -DGMPUNCH_NO_STDLIB -DGMPUNCH_NO_STDIO -DGMPUNCH_DLL -DNDEBUG \
             "'-DGMPUNCH_ASSERT(x)=((void)(x))'" "-DGMPUNCH_NO_SOCKETS -DGMPUNCH_NO_MASTER" "$all"; do

@@ -402,8 +402,10 @@ TEST_CASE("master, fault 3: nor one that came while a long hold waited for the h
 
 TEST_CASE("master: a client that tries again from the same port") {
     const std::string before = "host h H:6611; a C:1; ask c C H; h: C:1; c!; wait ";
-    for (std::string ms : {"0", "500", "1999"}) // cannot be told from a repetition before the hold is over
+    for (std::string ms : {"0", "500", "1999"}) { // at first it cannot be told from a repetition
         play(before + ms + "; a C:1; ask d C H; d:; wait 1000; d: H:6611; h: C:1");
+        play(before + ms + "; a C:1; ask d C H; d:; wait 250; a C:1; d: H:6611; h: C:1");
+    }
     for (std::string ms : {"2001", "9000", "11000"}) play(before + ms + "; a C:1; ask d C H; d: H:6611; h: C:1");
 }
 
@@ -479,7 +481,7 @@ SCRIPT("master, fault 15: nor before the host connects again",
        "host o H:6611; wait 100000; u H:6699; wait 1000; u H:6611; wait 20; n=H; n reg2; o!; meet n H:6611")
 
 SCRIPT("master: a host whose port really changed",
-       "u H:6611; wait 20; h=H; h reg2; wait 180000; u H:6622; wait 20; h reg2; meet h H:6622")
+       "u H:6611; wait 20; h=H; h reg2; wait 180000; u H:6622; wait 20; h reg2; ports=1; meet h H:6622")
 SCRIPT("master: a host whose port really changed, UDP and TCP within a millisecond",
        "u H:6611; h=H; h reg2; wait 180000; u H:6622; h reg2; meet h H:6622")
 
@@ -565,6 +567,15 @@ TEST_CASE("master, fault 6: unknown lines in pieces give an idle connection no m
     uint64_t at = fed_until(w, w.names['c'], {plain("x"), plain("\n")}, 1000, 600000);
     CHECK(at > 0);
     CHECK(at <= 65000);
+}
+
+TEST_CASE("master, fault 6: an unknown line in pieces is no command: its connection is idle") {
+    world w;
+    w.play("c=C");
+    w.tcp(w.names['c'], plain("unk"));
+    w.tcp(w.names['c'], plain("nown\n"));
+    w.play("wait 59999; connections=1; wait 1; connections=0");
+    CHECK(w.stats().closed_idle == 1);
 }
 
 SCRIPT("master: limits of connections",
@@ -763,6 +774,19 @@ TEST_CASE("master: a connection ends while its output waits, or is the one being
     w.play("a D:1; ask d D H; d: H:6611; requests=100; hosts=100");
 }
 
+TEST_CASE("master: what waited for a connection that ended leaves room for others") {
+    std::string script;
+    for (int i = 0; i < 20; i++) script += "host h H:6611; room h 0; h version; h version; h version; h!; ";
+    play(script + "host h H:6611; meet h H:6611", with(&fields::max_messages, 4));
+}
+
+SCRIPT("master: a host without port ends while it asks for itself and cannot be answered",
+       "host i I:1; h=H; h reg2; room h 0; h version; a H:1; h connect H; requests=1; h!; connections=1; meet i I:1",
+       with(&fields::max_messages_per_connection, 1))
+SCRIPT("master: a host without port is closed while it asks for itself and cannot be answered",
+       "host i I:1; h=H; h reg2; room h 0; h version; a H:1; h connect H; requests=1; wait 15000; h: closed; meet i I:1",
+       with(&fields::max_messages_per_connection, 1, &fields::hold_ms, 100000))
+
 TEST_CASE("master: the id of a connection that is gone stays refused") {
     world w;
     w.play("h=H");
@@ -890,22 +914,24 @@ TEST_CASE("master: no memory, once or for a while, at each allocation of a crowd
 TEST_CASE("master: twenty thousand hosts, twice in the same memory") {
     world w;
     size_t used[2];
+    uint32_t first = 0x64000000;
     for (size_t &after : used) {
         std::vector<uint32_t> ids;
         for (uint32_t i = 0; i < 20000; i++) {
-            w.udp(ipv4(0x64000000 + i * 7, uint16_t(1024 + i)), with_header(reg));
-            ids.push_back(w.accept(ipv4(0x64000000 + i * 7, 1)));
+            gmpunch_address from = ipv4(first + i * 7, uint16_t(1024 + i));
+            w.udp(from, with_header(reg));
+            ids.push_back(w.accept(from));
             w.tcp(ids.back(), reg2);
         }
         w.play("hosts=20000");
         uint32_t wrong = 0;
         for (uint32_t i = 0; i < ids.size(); i++)
-            wrong += w.meets(ids[i], ipv4(0x64000000 + i * 7, uint16_t(1024 + i))) != "ok";
+            wrong += w.meets(ids[i], ipv4(first + i * 7, uint16_t(1024 + i))) != "ok";
         CHECK(wrong == 0);
         for (uint32_t id : ids) w.close(id);
         w.play("wait 60000; hosts=0; connections=0; ports=0; requests=0");
-        w.visitors = 0;
         after = w.memory.used;
+        first += 1000000; // others
     }
     CHECK(used[0] == used[1]);
 }
@@ -953,7 +979,7 @@ TEST_CASE("master: random operations") {
             case 4: w.room(id, below(3) ? SIZE_MAX : below(30)); break;
             case 5: w.run(below(3000)); break;
             case 6: CHECK(gmpunch_master_tick(w.master, w.now - below(2000)) == GMPUNCH_OK); break; // a clock steps back
-            case 7: w.udp(sender, with_header(reg)); break;
+            case 7: w.udp(sender, with_header(seed % 3 ? reg : announcement)); break; // sometimes no host has a port
             case 8: w.udp(sender, with_header(announcement)); break;
             case 9:
                 for (uint32_t i = below(30); i; i--) data.push_back(uint8_t(below(256)));
@@ -976,4 +1002,26 @@ TEST_CASE("master: random operations") {
         }
         w.play("wait 1000000; connections=0; hosts=0; ports=0; requests=0");
     }
+}
+
+TEST_CASE("master: the end of one connection ends many others, one by one") {
+    // each is a host without port and waits for the next; when that ends it cannot be answered, and is closed too
+    world w(with(&fields::max_messages, 1));
+    w.play("s=S; room s 0; s version");
+    const uint32_t count = 20000, first = 0x0a000001;
+    std::vector<uint32_t> ids;
+    for (uint32_t i = 0; i < count; i++) {
+        ids.push_back(w.accept(ipv4(first + i, 5)));
+        w.tcp(ids.back(), reg2);
+    }
+    for (uint32_t i = 0; i + 1 < count; i++) {
+        w.udp(ipv4(first + i, 5), announcement);
+        w.tcp(ids[i], connect_to(ip_text(first + i + 1)));
+    }
+    CHECK(w.stats().requests == count - 1);
+    HOLDS(gmpunch_master_tcp_closed(w.master, w.now, ids.back(), 0) == GMPUNCH_OK);
+    w.peers[ids.back()].open = false;
+    w.open--;
+    w.step();
+    w.play("requests=0; connections=1");
 }
