@@ -6722,8 +6722,8 @@ GMPUNCHI_FN int32_t gmpunchi_drive_reads(const gmpunchi_drive *drive, uint32_t i
 /* A datagram that is not protocol: an event, if it is of a peer. */
 GMPUNCHI_FN int32_t gmpunchi_drive_game_data(gmpunchi_drive *drive, gmpunch_event *event, const gmpunch_address *from,
                                              uint32_t index, size_t len) {
-    const uint8_t *payload;
-    size_t payload_len;
+    const uint8_t *payload = drive->rx;
+    size_t payload_len = len;
     uint32_t escape = (drive->client ? drive->client->config.escape : drive->host->config.escape) ? GMPUNCH_DATAGRAM_ESCAPE : 0;
     memset(event, 0, sizeof *event);
     if (drive->host) {

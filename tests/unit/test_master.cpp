@@ -475,7 +475,8 @@ TEST_CASE("master, fault 15: a forged UDP reg does not move or hide a host") {
 }
 
 SCRIPT("master, fault 15: nor between a registration and its repetition",
-       "u H:6611; wait 20; h=H; h reg2; wait 500; u H:6699; wait 500; h reg2; meet h H:6611")
+       "u H:6611; wait 20; h=H; h reg2; wait 500; u H:6699; wait 500; h reg2; meet h H:6611;"
+       "u I:6611; wait 40000; i=I; i reg2; wait 500; u I:6699; wait 500; i reg2; meet i I:6611")
 
 SCRIPT("master, fault 15: nor before the host connects again",
        "host o H:6611; wait 100000; u H:6699; wait 1000; u H:6611; wait 20; n=H; n reg2; o!; meet n H:6611")
@@ -577,6 +578,9 @@ TEST_CASE("master, fault 6: an unknown line in pieces is no command: its connect
     w.play("wait 59999; connections=1; wait 1; connections=0");
     CHECK(w.stats().closed_idle == 1);
 }
+
+SCRIPT("master, fault 16: a reader that goes on in time is not closed later",
+       "host h H:6611; room h 3; a C:1; ask c C H; wait 14999; room h all; h: C:1; wait 100000; meet h H:6611")
 
 SCRIPT("master: limits of connections",
        "host h H:6611; c=C; d=D; meet h H:6611; e=E; I#; I#; refused_connections=2; e!; i=H; c!; H#; H#; c=C;"

@@ -41,7 +41,7 @@ struct session {
     // Game data both ways.
     void check_game() {
         gmpunch_address server;
-        uint32_t flags;
+        uint32_t flags = 0;
         REQUIRE(gmpunch_client_server(client->client, &server, &flags) == GMPUNCH_OK);
         w.game(*client, server, flags, client->events.back().socket_index, bin("hello"));
         REQUIRE(w.run([&] { return !host->game.empty(); }, 1000));
