@@ -3362,7 +3362,7 @@ GMPUNCHI_FN int32_t gmpunchi_client_make(const gmpunch_client_config *given, uin
     client->stats.sockets_used = 1;
     if (resolved && resolved->server.family) client->server = resolved->server;
     else result = gmpunch_address_parse(config.server, 0, &client->server) ? GMPUNCH_ERR_CONFIG : GMPUNCH_OK;
-    client->server.port = 0;
+    if (client->server.port) result = GMPUNCH_ERR_CONFIG; /* the port is direct_port, or the master's to tell */
     if (!result && !config.direct_only && !config.master) result = GMPUNCH_ERR_CONFIG;
     if (!result)
         result = gmpunchi_uplink_init(&client->uplink, config.direct_only ? NULL : config.master, client->uplink.out,

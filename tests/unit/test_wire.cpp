@@ -470,7 +470,8 @@ TEST_CASE("wire: versions are compared number by number") {
         }
     }
     int64_t out[3];
-    CHECK(gmpunchi_decode_version("1.2.4.1", out) == GMPUNCH_OK);
+    REQUIRE(gmpunchi_decode_version("1.2.4.9", out) == GMPUNCH_OK);
+    CHECK((out[0] == 1 && out[1] == 2 && out[2] == 4));
     for (const char *bad : {"", ".", "1.", ".1", "1..2", "1.2.", "1.2.x", "v1.2.4", "1,2", " 1.2", "1.2 ", "-1.2", "1.-2",
                             "1.2-beta", "1.2.4\n", "99999999999999999999"})
         CHECK_MESSAGE(gmpunchi_decode_version(bad, out) == GMPUNCH_ERR_MALFORMED, bad);
@@ -857,7 +858,7 @@ TEST_CASE("wire: JSON strings are read") {
     for (const auto &g : good) CHECK_MESSAGE(data_back(g.json) == g.data, g.json);
     const std::string bad[] = {
         R"(\u0000)", R"(\x)", R"(\a)", R"(\')", R"(\U0041)", R"(\u12g4)", R"(\u 041)", R"(\u041)", R"(\u-041)",
-        R"(\ud83d)", R"(\ude00)", R"(\ude00\ud83d)", R"(\ud83dx)", R"(\ud83d\n)", R"(\ud83d\ud83d)", R"(\ud83d\u0041)",
+        R"(\ud83d)", R"(\ude00)", R"(\ud83d\ue000)", R"(\ud83dx)", R"(\ud83d\n)", R"(\ud83d\ud83d)", R"(\ud83d\u0041)",
         std::string("\\\0", 2), std::string("a\0b", 3), "a\nb", "a\tb", "\x01", "\x1f", "\x80", "\xc0\xaf",
         "\xe0\x80\xaf", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xf8\x88\x80\x80\x80", "\xff", "\xc3", "\xe2\x82",
         "\xf0\x9f\x98",
