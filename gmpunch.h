@@ -103,7 +103,8 @@ peer in the form that the peer last used. To a master it is always sent. TCP car
                               filter8 LF NUL sortby LF NUL                 sortby is "date" or "data1" to "data8";
                               direction LF NUL limit LF NUL                "ASC" sorts descending, all else ascending
     master -> any     TCP   F9 JSON-array LF                               the list
-    any -> master     TCP   "istesting" LF                                 answer: F8, then 01 or 00
+    any -> master     TCP   "istesting" LF                                 answer: F8, 01 or 00, LF (the deployed master
+                                                                           leaves the LF out)
     any -> master     TCP   "testinginfos" LF                              answer: F7 name LF version LF minimum LF,
                                                                            or F7 00 when testing is off
     any -> master     TCP   "version" LF                                   answer: F6 version LF
@@ -2698,7 +2699,7 @@ enum { GMPUNCHI_LOBBY_BEGIN, GMPUNCHI_LOBBY_MORE, GMPUNCHI_LOBBY_DONE };
 
 /* One step through a lobby answer: 1 with an entry, 0 at the end of the list (then *state is GMPUNCHI_LOBBY_DONE), or an
    error: GMPUNCH_ERR_END if more bytes are needed (nothing was used), _TOO_LONG if the strings do not fit in text, or
-   _MALFORMED. *used is how many bytes of data are done with. Unknown keys with simple values are passed over. */
+   _MALFORMED. *used is how many bytes of data are done with. Unknown keys whose values are strings or whole numbers are passed over. */
 GMPUNCHI_FN int32_t gmpunchi_decode_lobby(int32_t *state, const uint8_t *data, size_t len, size_t *used, char *text,
                                           size_t text_size, gmpunchi_lobby_entry *entry) {
     gmpunchi_json json;
@@ -4729,6 +4730,7 @@ typedef struct gmpunchi_connection {
     gmpunchi_link site_link; /* in site->host */
     gmpunchi_link out_link;
     gmpunchi_link stall_link;
+    gmpunchi_link failed_link;
     gmpunchi_list request;   /* of this connection, oldest first */
     uint32_t requests;
     uint32_t owed;           /* answers "not found" that follow those of the requests */
@@ -4742,6 +4744,7 @@ typedef struct gmpunchi_connection {
     uint8_t arguments;       /* still to come */
     uint8_t stalled;         /* in the list of those that take nothing */
     uint8_t commanding;      /* in the list of those in the middle of a command */
+    uint8_t failed;          /* could not be answered: in the list of those to be closed */
     uint8_t *in;             /* what was read of the command so far, as strings; NULL if nothing */
     uint32_t in_len, in_size;
     uint32_t line_start;     /* of the unfinished line in it */
@@ -4783,7 +4786,7 @@ struct gmpunch_master {
     gmpunchi_map site_map;        /* by ip */
     gmpunchi_list timer[GMPUNCHI_TIMERS];
     gmpunchi_list commanding;
-    gmpunchi_list ready, closing, stalled; /* connections by their output */
+    gmpunchi_list ready, closing, stalled, failed; /* connections by their output */
     gmpunchi_list client_port_expiry, host_port_expiry, request_expiry;
     uint32_t sending;             /* the connection whose first message was given out last */
     uint32_t sending_from;        /* where that began */
@@ -5074,12 +5077,35 @@ GMPUNCHI_FN uint32_t gmpunchi_port_find(const gmpunch_master *master, const gmpu
     return index;
 }
 
+/* Forgets a port without owner. */
+GMPUNCHI_FN void gmpunchi_port_remove(gmpunch_master *master, uint32_t index) {
+    gmpunchi_port *port = gmpunchi_port_at(master, index);
+    gmpunchi_site *site = gmpunchi_site_at(master, port->site);
+    uint32_t site_index = port->site;
+    gmpunchi_port_expiry_leave(master, index);
+    gmpunchi_list_remove(port->of_host ? &site->host_port : &site->client_port, &master->port,
+                         offsetof(gmpunchi_port, site_link), index);
+    if (port->of_host) site->host_ports--;
+    else site->client_ports--;
+    gmpunchi_pool_give(&master->port, index);
+    gmpunchi_site_give(master, site_index);
+}
+
+/* Forgets the oldest client port whose request is answered: it is only kept to know repetitions by. */
+GMPUNCHI_FN void gmpunchi_port_make_room(gmpunch_master *master, const gmpunchi_site *site) {
+    uint32_t index = site->client_port.head;
+    while (index != GMPUNCHI_NONE && (!gmpunchi_port_at(master, index)->used || gmpunchi_port_at(master, index)->pending))
+        index = gmpunchi_port_at(master, index)->site_link.next;
+    if (index != GMPUNCHI_NONE) gmpunchi_port_remove(master, index);
+}
+
 /* Remembers a new port; GMPUNCHI_NONE at a limit. */
 GMPUNCHI_FN uint32_t gmpunchi_port_add(gmpunch_master *master, uint32_t site_index, uint16_t number, uint8_t of_host) {
     gmpunchi_site *site = gmpunchi_site_at(master, site_index);
     uint32_t *count = of_host ? &site->host_ports : &site->client_ports;
     uint32_t index = GMPUNCHI_NONE;
     gmpunchi_port *port;
+    if (!of_host && *count >= master->config.max_ports_per_ip) gmpunchi_port_make_room(master, site);
     if (*count < master->config.max_ports_per_ip) index = gmpunchi_master_take(master, &master->port);
     if (index == GMPUNCHI_NONE) {
         gmpunchi_master_refused(master, &master->stats.refused_ports, "UDP port refused:", &site->ip);
@@ -5096,20 +5122,6 @@ GMPUNCHI_FN uint32_t gmpunchi_port_add(gmpunch_master *master, uint32_t site_ind
                          index);
     gmpunchi_port_expiry_enter(master, index);
     return index;
-}
-
-/* Forgets a port without owner. */
-GMPUNCHI_FN void gmpunchi_port_remove(gmpunch_master *master, uint32_t index) {
-    gmpunchi_port *port = gmpunchi_port_at(master, index);
-    gmpunchi_site *site = gmpunchi_site_at(master, port->site);
-    uint32_t site_index = port->site;
-    gmpunchi_port_expiry_leave(master, index);
-    gmpunchi_list_remove(port->of_host ? &site->host_port : &site->client_port, &master->port,
-                         offsetof(gmpunchi_port, site_link), index);
-    if (port->of_host) site->host_ports--;
-    else site->client_ports--;
-    gmpunchi_pool_give(&master->port, index);
-    gmpunchi_site_give(master, site_index);
 }
 
 /* ---- hosts ---- */
@@ -5228,9 +5240,7 @@ GMPUNCHI_FN void gmpunchi_host_add(gmpunch_master *master, uint32_t index) {
         uint32_t old_host = gmpunchi_port_at(master, port)->owner;
         gmpunchi_host_disown_port(master, old_host);
         gmpunchi_host_remove(master, old_host, GMPUNCH_REASON_REPLACED);
-        if (gmpunchi_connection_at(master, old_host)->out != GMPUNCHI_OUT_CLOSE)
-            gmpunchi_timer_enter(master, old_host, GMPUNCHI_TIMER_IDLE);
-        if (host->out == GMPUNCHI_OUT_CLOSE) return; /* it asked for itself, and the answer found no room */
+        gmpunchi_timer_enter(master, old_host, GMPUNCHI_TIMER_IDLE);
     }
     gmpunchi_host_own_port(master, index, port);
 }
@@ -5356,9 +5366,6 @@ GMPUNCHI_FN int32_t gmpunchi_request_answer(gmpunch_master *master, const gmpunc
     return gmpunchi_answer_found(master, request->connection, &server);
 }
 
-/* Closes from this side: see the connections below. */
-GMPUNCHI_FN void gmpunchi_connection_close(gmpunch_master *master, uint32_t index, uint64_t *counter, int32_t reason);
-
 /* Answers what can be answered of a connection, in the order of its requests. A client that can't be answered is closed: it
    must not wait for ever. */
 GMPUNCHI_FN void gmpunchi_requests_settle(gmpunch_master *master, uint32_t index) {
@@ -5371,7 +5378,10 @@ GMPUNCHI_FN void gmpunchi_requests_settle(gmpunch_master *master, uint32_t index
     }
     for (; !failed && connection->owed && !connection->requests; connection->owed--)
         failed = gmpunchi_answer_not_found(master, index);
-    if (failed) gmpunchi_connection_close(master, index, &master->stats.closed_full, GMPUNCH_REASON_LIMIT);
+    /* closed by the next transmit: its end may fail others, and theirs others again */
+    if (!failed || connection->failed) return;
+    connection->failed = 1;
+    gmpunchi_list_append(&master->failed, &master->connection, offsetof(gmpunchi_connection, failed_link), index);
 }
 
 GMPUNCHI_FN void gmpunchi_site_settle(gmpunch_master *master, uint32_t site_index) {
@@ -5450,6 +5460,9 @@ GMPUNCHI_FN void gmpunchi_connection_clear(gmpunch_master *master, uint32_t inde
     /* requests before the host: its end settles what others asked, and this one may have asked for itself */
     while (connection->request.head != GMPUNCHI_NONE) gmpunchi_request_remove(master, connection->request.head);
     connection->owed = 0;
+    if (connection->failed)
+        gmpunchi_list_remove(&master->failed, &master->connection, offsetof(gmpunchi_connection, failed_link), index);
+    connection->failed = 0;
     gmpunchi_host_remove(master, index, reason);
     while (connection->messages) gmpunchi_message_pop(master, connection);
     if (master->sending == index) master->sending = GMPUNCHI_NONE;
@@ -5909,6 +5922,7 @@ int32_t gmpunch_master_create(const gmpunch_master_config *given, uint64_t now, 
     gmpunchi_list_init(&master->ready);
     gmpunchi_list_init(&master->closing);
     gmpunchi_list_init(&master->stalled);
+    gmpunchi_list_init(&master->failed);
     gmpunchi_list_init(&master->client_port_expiry);
     gmpunchi_list_init(&master->host_port_expiry);
     gmpunchi_list_init(&master->request_expiry);
@@ -5963,6 +5977,8 @@ int32_t gmpunch_master_next_transmit(gmpunch_master *master, gmpunch_transmit *t
     if (!master || !transmit) return GMPUNCH_ERR_ARGUMENT;
     memset(transmit, 0, sizeof *transmit);
     gmpunchi_master_sent(master);
+    while (master->failed.head != GMPUNCHI_NONE)
+        gmpunchi_connection_close(master, master->failed.head, &master->stats.closed_full, GMPUNCH_REASON_LIMIT);
     index = master->closing.head;
     if (index != GMPUNCHI_NONE) {
         transmit->kind = GMPUNCH_TRANSMIT_TCP_CLOSE;
