@@ -537,7 +537,7 @@ public:
     /* The bytes that hold something: a buffer can be passed on as a bytes_view. */
     const uint8_t *data() const noexcept { return buffer_.data; }
     size_t size() const noexcept { return buffer_.used; }
-    /* The bytes that there is room for now. */
+    /* The bytes that there is room for at present. */
     size_t capacity() const noexcept { return buffer_.size; }
 
     /* The first error. */
