@@ -169,6 +169,8 @@ answer (a classic peer, which never does, has a longer limit at the host and non
 #include <stddef.h>
 #include <stdint.h>
 
+/* clang-format off: comments of declarations are aligned by hand */
+
 #define GMPUNCH_VERSION_MAJOR 0
 #define GMPUNCH_VERSION_MINOR 1
 #define GMPUNCH_VERSION_PATCH 0
@@ -182,11 +184,11 @@ answer (a classic peer, which never does, has a longer limit at the host and non
 #define GMPUNCH_MASTER_PROTOCOL_VERSION "1.2.5"
 #define GMPUNCH_MINIMUM_PROTOCOL_VERSION "1.2.0"
 
-#define GMPUNCH_DEFAULT_PORT 6510      /* of a master, TCP and UDP */
-#define GMPUNCH_NEVER 0xffffffffu      /* a duration without end */
+#define GMPUNCH_DEFAULT_PORT 6510 /* of a master, TCP and UDP */
+#define GMPUNCH_NEVER 0xffffffffu /* a duration without end */
 #define GMPUNCH_DATAGRAM_HEADER_SIZE 12
 #define GMPUNCH_DATA_STRINGS 8
-#define GMPUNCH_MAX_PACKET 65000       /* upper limit of max_packet, bytes of payload */
+#define GMPUNCH_MAX_PACKET 65000 /* upper limit of max_packet, bytes of payload */
 
 #if !defined(GMPUNCH_API)
 #if defined(GMPUNCH_STATIC)
@@ -218,21 +220,21 @@ extern "C" {
 enum {
     GMPUNCH_OK = 0,
     /* the call was wrong */
-    GMPUNCH_ERR_ARGUMENT = -100,         /* a pointer is NULL, a value out of range, a text not understood */
-    GMPUNCH_ERR_CONFIG = -101,           /* a config field is out of range, or struct_size is not one of this library */
-    GMPUNCH_ERR_ADDRESS = -102,          /* no numeric address, or no port from 1 to 65535 */
-    GMPUNCH_ERR_RESERVED = -103,         /* the payload would be taken for protocol: see >>after */
+    GMPUNCH_ERR_ARGUMENT = -100, /* a pointer is NULL, a value out of range, a text not understood */
+    GMPUNCH_ERR_CONFIG = -101,   /* a config field is out of range, or struct_size is not one of this library */
+    GMPUNCH_ERR_ADDRESS = -102,  /* no numeric address, or no port from 1 to 65535 */
+    GMPUNCH_ERR_RESERVED = -103, /* the payload would be taken for protocol: see >>after */
     /* not now */
-    GMPUNCH_ERR_STATE = -200,            /* not in this state, or not on an object made by _create (or _open) */
-    GMPUNCH_ERR_NOT_CONNECTED = -201,    /* no connection to send over */
-    GMPUNCH_ERR_PEER = -202,             /* no peer with this id (any more) */
-    GMPUNCH_ERR_CONNECTION = -203,       /* no TCP connection with this id (any more) */
-    GMPUNCH_ERR_WOULD_BLOCK = -204,      /* the system took nothing now; a packet was not sent */
+    GMPUNCH_ERR_STATE = -200,         /* not in this state, or not on an object made by _create (or _open) */
+    GMPUNCH_ERR_NOT_CONNECTED = -201, /* no connection to send over */
+    GMPUNCH_ERR_PEER = -202,          /* no peer with this id (any more) */
+    GMPUNCH_ERR_CONNECTION = -203,    /* no TCP connection with this id (any more) */
+    GMPUNCH_ERR_WOULD_BLOCK = -204,   /* the system took nothing now; a packet was not sent */
     /* no room */
-    GMPUNCH_ERR_MEMORY = -300,           /* the allocator gave nothing, or the memory handed in is too small */
-    GMPUNCH_ERR_FULL = -301,             /* a table or buffer is at its limit */
-    GMPUNCH_ERR_TOO_LONG = -302,         /* longer than a limit allows */
-    GMPUNCH_ERR_END = -303,              /* a read past the end of a buffer */
+    GMPUNCH_ERR_MEMORY = -300,   /* the allocator gave nothing, or the memory handed in is too small */
+    GMPUNCH_ERR_FULL = -301,     /* a table or buffer is at its limit */
+    GMPUNCH_ERR_TOO_LONG = -302, /* longer than a limit allows */
+    GMPUNCH_ERR_END = -303,      /* a read past the end of a buffer */
     /* the system said no; the OS error is readable */
     GMPUNCH_ERR_SOCKET = -400,           /* any other socket error */
     GMPUNCH_ERR_ADDRESS_IN_USE = -401,   /* the port is taken */
@@ -270,13 +272,13 @@ enum {
 
 /* What is logged. The item is stable and can be counted or filtered; the text is for people. */
 enum {
-    GMPUNCH_LOG_ITEM_STAGE = 1,          /* the object entered another stage */
-    GMPUNCH_LOG_ITEM_MASTER = 2,         /* the connection to the master */
+    GMPUNCH_LOG_ITEM_STAGE = 1,  /* the object entered another stage */
+    GMPUNCH_LOG_ITEM_MASTER = 2, /* the connection to the master */
     GMPUNCH_LOG_ITEM_INTRODUCTION = 3,
-    GMPUNCH_LOG_ITEM_PEER = 4,           /* joined, left */
-    GMPUNCH_LOG_ITEM_REFUSED = 5,        /* a limit or a rule refused something */
-    GMPUNCH_LOG_ITEM_MALFORMED = 6,      /* bytes that are not the protocol */
-    GMPUNCH_LOG_ITEM_SOCKET = 7          /* a system call failed */
+    GMPUNCH_LOG_ITEM_PEER = 4,      /* joined, left */
+    GMPUNCH_LOG_ITEM_REFUSED = 5,   /* a limit or a rule refused something */
+    GMPUNCH_LOG_ITEM_MALFORMED = 6, /* bytes that are not the protocol */
+    GMPUNCH_LOG_ITEM_SOCKET = 7     /* a system call failed */
 };
 
 /* Called during a call of the object that logs; must not call that object. The text is borrowed. */
@@ -307,23 +309,23 @@ enum {
 
 /* How a client joins. A zeroed struct with `server` set is valid. Texts are copied. */
 typedef struct gmpunch_client_config {
-    uint32_t struct_size; /* sizeof(gmpunch_client_config); 0 where header and library are of one build */
-    int32_t raw;          /* 1: send without GameMaker's 12-byte header until the host is seen to use it. Default 0 */
-    int32_t escape;       /* 1: escape game packets that look like protocol, see >>after. Default 0 */
-    int32_t direct_only;  /* 1: no master, only knock at server:direct_port. Default 0 */
-    const char *master;   /* "address", "address:port", "[ipv6]:port" or "name:port"; port 6510 unless given. A name is
+    uint32_t struct_size;       /* sizeof(gmpunch_client_config); 0 where header and library are of one build */
+    int32_t raw;                /* 1: send without GameMaker's 12-byte header until the host is seen to use it. Default 0 */
+    int32_t escape;             /* 1: escape game packets that look like protocol, see >>after. Default 0 */
+    int32_t direct_only;        /* 1: no master, only knock at server:direct_port. Default 0 */
+    const char *master;         /* "address", "address:port", "[ipv6]:port" or "name:port"; port 6510 unless given. A name is
                              resolved by _open (the one call that may block); after _create by gmpunch_client_set_master.
                              NULL only with direct_only */
-    const char *server;   /* the host's public IP, numeric; _open also takes a name. Required */
-    const char *bind_address; /* numeric local address for UDP and TCP; NULL: any */
-    uint16_t bind_port;       /* local UDP port; 0: chosen by the system */
-    uint16_t direct_port;     /* the host's UDP port if the master can't help; 0: unknown, then there is no fall-back */
-    uint32_t socket_mode;     /* GMPUNCH_SOCKET_. Default GMPUNCH_SOCKET_OWN */
-    uintptr_t udp_socket;     /* the application's socket (a descriptor, or a SOCKET on Windows) */
-    uint32_t timeout_ms;           /* from open to CONNECTED, or else FAILED. Default 15000 */
-    uint32_t master_timeout_ms;    /* of it, for the master's answer. Default 5000 */
-    uint32_t announce_interval_ms; /* between UDP "connect"s until the master answers. Default 250 */
-    uint32_t knock_interval_ms;    /* between knocks. Default 50 */
+    const char *server;         /* the host's public IP, numeric; _open also takes a name. Required */
+    const char *bind_address;   /* numeric local address for UDP and TCP; NULL: any */
+    uint16_t bind_port;         /* local UDP port; 0: chosen by the system */
+    uint16_t direct_port;       /* the host's UDP port if the master can't help; 0: unknown, then there is no fall-back */
+    uint32_t socket_mode;       /* GMPUNCH_SOCKET_. Default GMPUNCH_SOCKET_OWN */
+    uintptr_t udp_socket;       /* the application's socket (a descriptor, or a SOCKET on Windows) */
+    uint32_t timeout_ms;        /* from open to CONNECTED, or else FAILED. Default 15000 */
+    uint32_t master_timeout_ms; /* of it, for the master's answer. Default 5000 */
+    uint32_t announce_interval_ms;  /* between UDP "connect"s until the master answers. Default 250 */
+    uint32_t knock_interval_ms;     /* between knocks. Default 50 */
     uint32_t keepalive_interval_ms; /* between knocks once connected, if nothing else was sent. Default 15000 */
     uint32_t peer_timeout_ms;       /* silence of a host that answers knocks after which it is LOST. Default 45000 */
     uint32_t max_packet;  /* largest payload received, bytes. Default 2048; with _open it is part of the allocation */
@@ -337,24 +339,24 @@ typedef struct gmpunch_client_config {
     gmpunch_allocator allocator; /* zero: malloc and free */
     gmpunch_log_function log;    /* NULL: silent */
     void *log_user;
-    int32_t *os_error;    /* if _open fails, the system's error number goes here. NULL: not wanted */
+    int32_t *os_error; /* if _open fails, the system's error number goes here. NULL: not wanted */
 } gmpunch_client_config;
 
 /* How a host lets others join. A zeroed struct is valid: then it has no master and only answers. Texts are copied. */
 typedef struct gmpunch_host_config {
-    uint32_t struct_size;       /* sizeof(gmpunch_host_config); 0 where header and library are of one build */
-    int32_t raw;                /* 1: knock without GameMaker's 12-byte header until the peer is seen to use it. Default 0 */
-    int32_t escape;             /* 1: escape game packets that look like protocol, see >>after. Default 0 */
-    int32_t require_mediation;  /* 1: only clients that the master introduced are let in. The IP counts, not the port: a
+    uint32_t struct_size;      /* sizeof(gmpunch_host_config); 0 where header and library are of one build */
+    int32_t raw;               /* 1: knock without GameMaker's 12-byte header until the peer is seen to use it. Default 0 */
+    int32_t escape;            /* 1: escape game packets that look like protocol, see >>after. Default 0 */
+    int32_t require_mediation; /* 1: only clients that the master introduced are let in. The IP counts, not the port: a
                                    symmetric NAT uses another port towards each destination. Default 0 */
-    const char *master;         /* as in gmpunch_client_config; NULL: none, clients come directly */
-    const char *bind_address;   /* numeric local address for UDP and TCP; NULL: any */
-    uint16_t bind_port;         /* local UDP port; 0: chosen by the system */
-    uint16_t reserved;          /* 0 */
-    uint32_t socket_mode;       /* GMPUNCH_SOCKET_. Default GMPUNCH_SOCKET_OWN */
-    uintptr_t udp_socket;       /* the application's socket */
+    const char *master;        /* as in gmpunch_client_config; NULL: none, clients come directly */
+    const char *bind_address;  /* numeric local address for UDP and TCP; NULL: any */
+    uint16_t bind_port;        /* local UDP port; 0: chosen by the system */
+    uint16_t reserved;         /* 0 */
+    uint32_t socket_mode;      /* GMPUNCH_SOCKET_. Default GMPUNCH_SOCKET_OWN */
+    uintptr_t udp_socket;      /* the application's socket */
     const char *data[GMPUNCH_DATA_STRINGS]; /* strings for the lobby and for clients; NULL: empty. No control characters */
-    uint32_t data_capacity;     /* bytes for all eight strings together, each with a NUL. Default 1024, at most 32768 */
+    uint32_t data_capacity;         /* bytes for all eight strings together, each with a NUL. Default 1024, at most 32768 */
     uint32_t register_interval_ms;  /* between registrations. Default 180000 */
     uint32_t reconnect_min_ms;      /* first pause when the master's connection ended; doubles with each failure, with
                                        jitter. Default 1000 */
@@ -363,14 +365,14 @@ typedef struct gmpunch_host_config {
     uint32_t ping_interval_ms;      /* TCP "ping" to the master. Default 60000 */
     uint32_t knock_interval_ms;     /* between knocks at an introduced client. Default 50 */
     uint32_t introduction_timeout_ms; /* how long it is knocked at and counts as introduced. Default 15000 */
-    uint32_t peer_timeout_ms;       /* silence of a peer that answers knocks after which it LEFT. Default 45000 */
-    uint32_t idle_timeout_ms;       /* silence of any other peer after which it LEFT. Default 300000 */
-    uint32_t kick_ms;               /* how long a kicked address stays refused. Default 60000 */
-    uint32_t max_peers;             /* default 64, at most 65535. Kicked addresses take the free places */
-    uint32_t max_introductions;     /* at once. Default 64, at most 65535 */
-    uint32_t max_packet;            /* largest payload received, bytes. Default 2048; with _open part of the allocation */
-    uint64_t seed;                  /* as in gmpunch_client_config */
-    void *memory;                   /* as in gmpunch_client_config, gmpunch_host_memory_size(config) bytes */
+    uint32_t peer_timeout_ms;         /* silence of a peer that answers knocks after which it LEFT. Default 45000 */
+    uint32_t idle_timeout_ms;         /* silence of any other peer after which it LEFT. Default 300000 */
+    uint32_t kick_ms;                 /* how long a kicked address stays refused. Default 60000 */
+    uint32_t max_peers;               /* default 64, at most 65535. Kicked addresses take the free places */
+    uint32_t max_introductions;       /* at once. Default 64, at most 65535 */
+    uint32_t max_packet;              /* largest payload received, bytes. Default 2048; with _open part of the allocation */
+    uint64_t seed;                    /* as in gmpunch_client_config */
+    void *memory;                     /* as in gmpunch_client_config, gmpunch_host_memory_size(config) bytes */
     size_t memory_size;
     gmpunch_allocator allocator;
     gmpunch_log_function log;
@@ -380,34 +382,34 @@ typedef struct gmpunch_host_config {
 
 /* A master. A zeroed struct is valid. */
 typedef struct gmpunch_master_config {
-    uint32_t struct_size;       /* sizeof(gmpunch_master_config); 0 where header and library are of one build */
-    int32_t any_port;           /* 1: `port` is ignored and the system chooses one (readable afterwards). Default 0 */
-    const char *bind_address;   /* numeric local address, or several with commas between ("192.0.2.1,[2001:db8::1]"), at most
+    uint32_t struct_size;     /* sizeof(gmpunch_master_config); 0 where header and library are of one build */
+    int32_t any_port;         /* 1: `port` is ignored and the system chooses one (readable afterwards). Default 0 */
+    const char *bind_address; /* numeric local address, or several with commas between ("192.0.2.1,[2001:db8::1]"), at most
                                    GMPUNCH_MASTER_MAX_BINDS; NULL: any, IPv4 and IPv6 where the system has both */
-    uint16_t port;              /* TCP and UDP. Default 6510 */
-    uint16_t reserved;          /* 0 */
-    uint32_t hold_ms;           /* how long a request waits for UDP ports that did not come yet. Default 1000 */
-    uint32_t client_port_ms;    /* how long a client's UDP port is kept for its request. Default 10000 */
-    uint32_t host_port_ms;      /* how long a host's UDP port is kept without a TCP registration. Default 60000 */
-    uint32_t command_timeout_ms; /* from the first byte of a command to its last, then closed. Default 5000 */
-    uint32_t idle_timeout_ms;   /* a connection without command or registration is closed. Default 60000 */
-    uint32_t host_timeout_ms;   /* a host from which nothing came, TCP or UDP, is closed. Default 1800000 */
-    uint32_t write_timeout_ms;  /* a peer that takes no byte of what waits for it is closed. Default 15000 */
-    uint32_t max_connections;   /* TCP connections, hosts included. Default 65536, at most 4194304 */
-    uint32_t max_connections_per_ip; /* default 256 */
-    uint32_t max_ports;         /* remembered UDP ports. Default 131072, at most 4194304 */
-    uint32_t max_ports_per_ip;  /* of hosts, and as many of clients. Default 64 */
-    uint32_t max_requests;      /* requests on hold. Default 65536, at most 4194304 */
+    uint16_t port;            /* TCP and UDP. Default 6510 */
+    uint16_t reserved;        /* 0 */
+    uint32_t hold_ms;         /* how long a request waits for UDP ports that did not come yet. Default 1000 */
+    uint32_t client_port_ms;  /* how long a client's UDP port is kept for its request. Default 10000 */
+    uint32_t host_port_ms;    /* how long a host's UDP port is kept without a TCP registration. Default 60000 */
+    uint32_t command_timeout_ms;          /* from the first byte of a command to its last, then closed. Default 5000 */
+    uint32_t idle_timeout_ms;             /* a connection without command or registration is closed. Default 60000 */
+    uint32_t host_timeout_ms;             /* a host from which nothing came, TCP or UDP, is closed. Default 1800000 */
+    uint32_t write_timeout_ms;            /* a peer that takes no byte of what waits for it is closed. Default 15000 */
+    uint32_t max_connections;             /* TCP connections, hosts included. Default 65536, at most 4194304 */
+    uint32_t max_connections_per_ip;      /* default 256 */
+    uint32_t max_ports;                   /* remembered UDP ports. Default 131072, at most 4194304 */
+    uint32_t max_ports_per_ip;            /* of hosts, and as many of clients. Default 64 */
+    uint32_t max_requests;                /* requests on hold. Default 65536, at most 4194304 */
     uint32_t max_requests_per_connection; /* on hold. Default 8 */
-    uint32_t max_messages;      /* messages that wait to be sent. Default 131072, at most 4194304 */
+    uint32_t max_messages;                /* messages that wait to be sent. Default 131072, at most 4194304 */
     uint32_t max_messages_per_connection; /* default 64 */
-    uint32_t max_line;          /* bytes of a line; a longer one closes the connection. Default 1024, at most 65536 */
-    uint64_t seed;              /* key of the hash tables: keep it secret. 0: _open takes one from the system, _create
+    uint32_t max_line; /* bytes of a line; a longer one closes the connection. Default 1024, at most 65536 */
+    uint64_t seed;     /* key of the hash tables: keep it secret. 0: _open takes one from the system, _create
                                    takes 1 */
     gmpunch_allocator allocator;
     gmpunch_log_function log;
     void *log_user;
-    int32_t *os_error;          /* if _open fails, the system's error number goes here. NULL: not wanted */
+    int32_t *os_error; /* if _open fails, the system's error number goes here. NULL: not wanted */
 } gmpunch_master_config;
 
 #define GMPUNCH_MASTER_MAX_BINDS 8
@@ -417,26 +419,26 @@ typedef struct gmpunch_master_config {
 enum {
     GMPUNCH_EVENT_NONE = 0,
     /* client and host */
-    GMPUNCH_EVENT_DATA = 1,         /* a game packet: data, len (borrowed until the next _poll, _next_event or _input_udp
+    GMPUNCH_EVENT_DATA = 1,    /* a game packet: data, len (borrowed until the next _poll, _next_event or _input_udp
                                        of this object; sending it on is fine), address, peer at a host */
-    GMPUNCH_EVENT_RESOLVE = 2,      /* the master's name should be looked up (again): gmpunch_client_resolve or
+    GMPUNCH_EVENT_RESOLVE = 2, /* the master's name should be looked up (again): gmpunch_client_resolve or
                                        gmpunch_host_resolve when a pause is welcome, or _set_master from elsewhere. Until
                                        then the known addresses are tried again */
     /* client */
-    GMPUNCH_EVENT_FOUND = 10,       /* the master knows the host: address. Again after each new source port */
-    GMPUNCH_EVENT_FALLBACK = 11,    /* the master can't help (reason): knocks at server:direct_port now, address */
-    GMPUNCH_EVENT_CONNECTED = 12,   /* welcome: address that really answered, how */
-    GMPUNCH_EVENT_FAILED = 13,      /* final: reason; cause, stage and the counters say more */
-    GMPUNCH_EVENT_LOST = 14,        /* final: the connected host is silent: reason */
-    GMPUNCH_EVENT_HOST_DATA = 15,   /* the host's data strings: gmpunch_event_string */
+    GMPUNCH_EVENT_FOUND = 10,     /* the master knows the host: address. Again after each new source port */
+    GMPUNCH_EVENT_FALLBACK = 11,  /* the master can't help (reason): knocks at server:direct_port now, address */
+    GMPUNCH_EVENT_CONNECTED = 12, /* welcome: address that really answered, how */
+    GMPUNCH_EVENT_FAILED = 13,    /* final: reason; cause, stage and the counters say more */
+    GMPUNCH_EVENT_LOST = 14,      /* final: the connected host is silent: reason */
+    GMPUNCH_EVENT_HOST_DATA = 15, /* the host's data strings: gmpunch_event_string */
     /* host */
-    GMPUNCH_EVENT_REGISTERED = 20,  /* registration handed to the master's connection: address of the master. The protocol
+    GMPUNCH_EVENT_REGISTERED = 20,   /* registration handed to the master's connection: address of the master. The protocol
                                        has no confirmation */
     GMPUNCH_EVENT_UNREGISTERED = 21, /* the master's connection ended or could not be made: reason; it is tried again */
-    GMPUNCH_EVENT_INTRODUCED = 22,  /* the master named a client: address. It is knocked at */
+    GMPUNCH_EVENT_INTRODUCED = 22,   /* the master named a client: address. It is knocked at */
     GMPUNCH_EVENT_INTRODUCTION_EXPIRED = 23, /* that client was never heard: address */
-    GMPUNCH_EVENT_JOINED = 24,      /* a new peer: peer, address, how */
-    GMPUNCH_EVENT_LEFT = 25,        /* a peer is gone, its id no longer valid: peer, address, reason */
+    GMPUNCH_EVENT_JOINED = 24,               /* a new peer: peer, address, how */
+    GMPUNCH_EVENT_LEFT = 25,                 /* a peer is gone, its id no longer valid: peer, address, reason */
     /* master, for observers */
     GMPUNCH_EVENT_HOST_ADDED = 30,   /* address: of its TCP connection */
     GMPUNCH_EVENT_HOST_REMOVED = 31, /* address, reason */
@@ -466,9 +468,9 @@ enum {
 
 /* Where a client stands. */
 enum {
-    GMPUNCH_STAGE_MASTER = 1,    /* asks the master */
-    GMPUNCH_STAGE_PUNCH = 2,     /* knocks at the address that the master gave */
-    GMPUNCH_STAGE_DIRECT = 3,    /* knocks at server:direct_port */
+    GMPUNCH_STAGE_MASTER = 1, /* asks the master */
+    GMPUNCH_STAGE_PUNCH = 2,  /* knocks at the address that the master gave */
+    GMPUNCH_STAGE_DIRECT = 3, /* knocks at server:direct_port */
     GMPUNCH_STAGE_CONNECTED = 4,
     GMPUNCH_STAGE_FAILED = 5,
     GMPUNCH_STAGE_LOST = 6
@@ -482,12 +484,12 @@ enum {
 
 /* One event. The size never changes: new fields take the place of `reserved`. Fields that an event does not name are 0. */
 typedef struct gmpunch_event {
-    int32_t type;            /* GMPUNCH_EVENT_ */
-    int32_t reason;          /* GMPUNCH_REASON_ */
-    int32_t cause;           /* client: why the master could not help, if that came before */
-    int32_t stage;           /* client: GMPUNCH_STAGE_ in which it happened */
-    int32_t how;             /* GMPUNCH_HOW_ */
-    uint32_t peer;           /* host: id of the peer; never 0, exact in a double, not used again soon */
+    int32_t type;   /* GMPUNCH_EVENT_ */
+    int32_t reason; /* GMPUNCH_REASON_ */
+    int32_t cause;  /* client: why the master could not help, if that came before */
+    int32_t stage;  /* client: GMPUNCH_STAGE_ in which it happened */
+    int32_t how;    /* GMPUNCH_HOW_ */
+    uint32_t peer;  /* host: id of the peer; never 0, exact in a double, not used again soon */
     gmpunch_address address;
     gmpunch_address other;
     uint32_t elapsed_ms;     /* client: since it was opened */
@@ -504,10 +506,10 @@ typedef struct gmpunch_event {
 
 /* What a state machine wants done [sans-I/O]. The size never changes. */
 enum {
-    GMPUNCH_TRANSMIT_UDP = 1,       /* send data from the UDP socket socket_index to `to` */
-    GMPUNCH_TRANSMIT_TCP_OPEN = 2,  /* open a TCP connection to `to`, called `connection` from now on */
-    GMPUNCH_TRANSMIT_TCP_SEND = 3,  /* send data on it; if not all was taken, say so with _tcp_sent */
-    GMPUNCH_TRANSMIT_TCP_CLOSE = 4  /* close it; nothing more is to be said about it */
+    GMPUNCH_TRANSMIT_UDP = 1,      /* send data from the UDP socket socket_index to `to` */
+    GMPUNCH_TRANSMIT_TCP_OPEN = 2, /* open a TCP connection to `to`, called `connection` from now on */
+    GMPUNCH_TRANSMIT_TCP_SEND = 3, /* send data on it; if not all was taken, say so with _tcp_sent */
+    GMPUNCH_TRANSMIT_TCP_CLOSE = 4 /* close it; nothing more is to be said about it */
 };
 typedef struct gmpunch_transmit {
     int32_t kind;          /* GMPUNCH_TRANSMIT_ */
@@ -518,7 +520,7 @@ typedef struct gmpunch_transmit {
     gmpunch_address to;
     uint32_t len;
     uint32_t reserved;
-    const uint8_t *data;   /* borrowed until the next call */
+    const uint8_t *data; /* borrowed until the next call */
 } gmpunch_transmit;
 
 /* Names for people and logs, lower case with underscores ("host_silent"); never NULL. */
@@ -626,8 +628,8 @@ GMPUNCH_API int32_t gmpunch_address_same_ip(const gmpunch_address *a, const gmpu
 
 /* For applications with a socket of their own. The flags of a peer are in gmpunch_peer_info and gmpunch_client_server. */
 enum {
-    GMPUNCH_DATAGRAM_RAW = 1,    /* without GameMaker's header */
-    GMPUNCH_DATAGRAM_ESCAPE = 2  /* `escape` of the config is on */
+    GMPUNCH_DATAGRAM_RAW = 1,   /* without GameMaker's header */
+    GMPUNCH_DATAGRAM_ESCAPE = 2 /* `escape` of the config is on */
 };
 /* Puts GameMaker's header (and an escape byte) in front of a game packet. Returns the datagram's length, or an error:
    GMPUNCH_ERR_RESERVED (see >>after; only without escape), GMPUNCH_ERR_TOO_LONG (size is too small, or len is over
@@ -655,15 +657,15 @@ typedef struct gmpunch_client_stats {
     uint32_t master_attempts; /* TCP connections asked for */
     uint32_t master_answers;
     uint32_t knocks_sent;
-    uint32_t knocks_heard;    /* of the host */
+    uint32_t knocks_heard; /* of the host */
     uint32_t welcomes_heard;
     uint32_t keepalives_sent;
-    uint32_t sockets_used;    /* source ports tried */
-    uint32_t strangers;       /* knocks and welcomes from other addresses, ignored */
-    uint32_t malformed;       /* datagrams whose length field is wrong, answers of the master that are no protocol */
-    uint32_t oversized;       /* datagrams over max_packet, dropped */
-    uint32_t events_dropped;  /* never CONNECTED, FAILED or LOST */
-    uint32_t sends_failed;    /* datagrams that the system did not take */
+    uint32_t sockets_used;   /* source ports tried */
+    uint32_t strangers;      /* knocks and welcomes from other addresses, ignored */
+    uint32_t malformed;      /* datagrams whose length field is wrong, answers of the master that are no protocol */
+    uint32_t oversized;      /* datagrams over max_packet, dropped */
+    uint32_t events_dropped; /* never CONNECTED, FAILED or LOST */
+    uint32_t sends_failed;   /* datagrams that the system did not take */
 } gmpunch_client_stats;
 
 /* Bytes that _create, or _open if sockets is 1, needs for this config. 0 if a field is out of range. */
@@ -713,38 +715,38 @@ GMPUNCH_API int32_t gmpunch_client_get_stats(const gmpunch_client *client, gmpun
 typedef struct gmpunch_host gmpunch_host;
 
 typedef struct gmpunch_peer_info {
-    uint32_t struct_size;    /* set before the call, as in gmpunch_client_stats */
-    uint32_t peer;           /* id */
+    uint32_t struct_size; /* set before the call, as in gmpunch_client_stats */
+    uint32_t peer;        /* id */
     gmpunch_address address;
-    int32_t how;             /* GMPUNCH_HOW_PUNCHED if it was introduced */
-    uint32_t flags;          /* GMPUNCH_DATAGRAM_ for gmpunch_datagram_encode */
-    int32_t answers;         /* 1: has been seen to answer keep-alives: no classic peer */
-    uint32_t socket_index;   /* the UDP socket that it talks to */
-    uint32_t connected_ms;   /* since it joined */
-    uint32_t silent_ms;      /* since it was heard */
+    int32_t how;           /* GMPUNCH_HOW_PUNCHED if it was introduced */
+    uint32_t flags;        /* GMPUNCH_DATAGRAM_ for gmpunch_datagram_encode */
+    int32_t answers;       /* 1: has been seen to answer keep-alives: no classic peer */
+    uint32_t socket_index; /* the UDP socket that it talks to */
+    uint32_t connected_ms; /* since it joined */
+    uint32_t silent_ms;    /* since it was heard */
 } gmpunch_peer_info;
 
 typedef struct gmpunch_host_stats {
-    uint32_t struct_size;    /* set before the call, as in gmpunch_client_stats */
-    uint32_t peers;          /* now */
-    uint32_t introductions;  /* now */
-    uint32_t registered;     /* 1: the registration was handed to the master's connection, which still stands */
-    uint32_t registrations;  /* so far */
+    uint32_t struct_size;   /* set before the call, as in gmpunch_client_stats */
+    uint32_t peers;         /* now */
+    uint32_t introductions; /* now */
+    uint32_t registered;    /* 1: the registration was handed to the master's connection, which still stands */
+    uint32_t registrations; /* so far */
     uint32_t master_attempts;
-    uint32_t introduced;     /* clients named by the master */
+    uint32_t introduced; /* clients named by the master */
     uint32_t joined;
     uint32_t left;
     uint32_t knocks_sent;
     uint32_t knocks_heard;
     uint32_t welcomes_sent;
-    uint32_t data_sent;      /* answers with the data strings */
+    uint32_t data_sent; /* answers with the data strings */
     uint32_t keepalives_sent;
-    uint32_t refused_full;   /* knocks refused because max_peers are connected */
+    uint32_t refused_full;       /* knocks refused because max_peers are connected */
     uint32_t refused_unmediated; /* ... because of require_mediation */
     uint32_t refused_kicked;
     uint32_t refused_introductions; /* because max_introductions are knocked at, or the address can be no client's */
-    uint32_t strangers;      /* game packets and data requests from addresses that are no peers */
-    uint32_t malformed;      /* as in gmpunch_client_stats */
+    uint32_t strangers;             /* game packets and data requests from addresses that are no peers */
+    uint32_t malformed;             /* as in gmpunch_client_stats */
     uint32_t oversized;
     uint32_t events_dropped; /* never JOINED or LEFT */
     uint32_t sends_failed;
@@ -790,22 +792,22 @@ GMPUNCH_API int32_t gmpunch_host_get_stats(const gmpunch_host *host, gmpunch_hos
 typedef struct gmpunch_master gmpunch_master;
 
 typedef struct gmpunch_master_stats {
-    uint32_t struct_size;    /* set before the call, as in gmpunch_client_stats */
-    uint32_t connections;    /* now */
-    uint32_t hosts;          /* now: registered over TCP */
-    uint32_t requests;       /* now: on hold */
-    uint32_t ports;          /* now: remembered UDP ports */
+    uint32_t struct_size; /* set before the call, as in gmpunch_client_stats */
+    uint32_t connections; /* now */
+    uint32_t hosts;       /* now: registered over TCP */
+    uint32_t requests;    /* now: on hold */
+    uint32_t ports;       /* now: remembered UDP ports */
     uint32_t reserved;
-    uint64_t memory;         /* now: bytes from the allocator */
-    uint64_t accepted;       /* connections */
-    uint64_t registrations;  /* TCP "reg" and "reg2" */
-    uint64_t requested;      /* "connect" */
-    uint64_t introductions;  /* answered as found, host told */
-    uint64_t portless;       /* answered as found, but the client's UDP port never came: host not told */
+    uint64_t memory;        /* now: bytes from the allocator */
+    uint64_t accepted;      /* connections */
+    uint64_t registrations; /* TCP "reg" and "reg2" */
+    uint64_t requested;     /* "connect" */
+    uint64_t introductions; /* answered as found, host told */
+    uint64_t portless;      /* answered as found, but the client's UDP port never came: host not told */
     uint64_t not_found;
-    uint64_t udp_received;   /* datagrams */
-    uint64_t udp_ignored;    /* of them no command */
-    uint64_t lines_ignored;  /* unknown or malformed lines over TCP */
+    uint64_t udp_received;           /* datagrams */
+    uint64_t udp_ignored;            /* of them no command */
+    uint64_t lines_ignored;          /* unknown or malformed lines over TCP */
     uint64_t refused_connections;    /* max_connections */
     uint64_t refused_connections_ip; /* max_connections_per_ip */
     uint64_t refused_ports;          /* max_ports, max_ports_per_ip */
@@ -906,6 +908,7 @@ GMPUNCH_API int32_t gmpunch_master_os_error(const gmpunch_master *master);
 }
 #endif
 #endif /* GMPUNCH_INCLUDED */
+/* clang-format on */
 
 /* ======================================================================================================================
    IMPLEMENTATION
@@ -976,13 +979,9 @@ GMPUNCHI_STATIC_ASSERT(sizeof(void *) != 8 || sizeof(gmpunch_transmit) == 64, tr
 #define GMPUNCHI_TIME_NEVER UINT64_MAX
 #define GMPUNCHI_COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-uint32_t gmpunch_version(void) {
-    return GMPUNCH_VERSION;
-}
+uint32_t gmpunch_version(void) { return GMPUNCH_VERSION; }
 
-const char *gmpunch_version_string(void) {
-    return GMPUNCH_VERSION_STRING;
-}
+const char *gmpunch_version_string(void) { return GMPUNCH_VERSION_STRING; }
 
 typedef struct gmpunchi_name {
     int32_t value;
@@ -1060,9 +1059,8 @@ const char *gmpunch_event_name(int32_t type) {
 }
 
 static const gmpunchi_name gmpunchi_stages[] = {
-    {GMPUNCH_STAGE_MASTER, "master", ""},       {GMPUNCH_STAGE_PUNCH, "punch", ""},
-    {GMPUNCH_STAGE_DIRECT, "direct", ""},       {GMPUNCH_STAGE_CONNECTED, "connected", ""},
-    {GMPUNCH_STAGE_FAILED, "failed", ""},       {GMPUNCH_STAGE_LOST, "lost", ""},
+    {GMPUNCH_STAGE_MASTER, "master", ""},       {GMPUNCH_STAGE_PUNCH, "punch", ""},   {GMPUNCH_STAGE_DIRECT, "direct", ""},
+    {GMPUNCH_STAGE_CONNECTED, "connected", ""}, {GMPUNCH_STAGE_FAILED, "failed", ""}, {GMPUNCH_STAGE_LOST, "lost", ""},
 };
 
 const char *gmpunch_stage_name(int32_t stage) {
@@ -1104,7 +1102,8 @@ static const gmpunchi_name gmpunchi_reasons[] = {
     {GMPUNCH_REASON_KICKED, "kicked", "The peer was removed by the host."},
     {GMPUNCH_REASON_CLOSED, "closed", "The other side closed the connection."},
     {GMPUNCH_REASON_REPLACED, "replaced", "A newer registration of the same host took its place."},
-    {GMPUNCH_REASON_SOCKET, "socket", "The system refused a network operation. Check the firewall and the network connection."},
+    {GMPUNCH_REASON_SOCKET, "socket",
+     "The system refused a network operation. Check the firewall and the network connection."},
     {GMPUNCH_REASON_LIMIT, "limit", "A limit of the server was reached."},
     {GMPUNCH_REASON_VERSION, "version", "The game's version of the protocol is too old for this server."},
 };
@@ -1198,13 +1197,13 @@ GMPUNCHI_FN void *gmpunchi_arena_take(gmpunchi_arena *arena, size_t size) {
 /* What all objects have in common. */
 typedef struct gmpunchi_object {
     gmpunch_allocator allocator;
-    size_t block_size;          /* 0: memory of the caller */
+    size_t block_size; /* 0: memory of the caller */
     gmpunch_log_function log;
     void *log_user;
-    uint64_t now;               /* the latest time seen */
+    uint64_t now; /* the latest time seen */
     uint64_t random;
     int32_t os_error;
-    void *drive;                /* of >>drive; NULL: sans-I/O */
+    void *drive; /* of >>drive; NULL: sans-I/O */
 } gmpunchi_object;
 
 /* Takes the caller's memory if it is enough, or else allocates; zeroed. */
@@ -1251,13 +1250,9 @@ GMPUNCHI_FN uint64_t gmpunchi_after(uint64_t now, uint32_t ms) {
     return ms == GMPUNCH_NEVER || now > GMPUNCHI_TIME_NEVER - ms ? GMPUNCHI_TIME_NEVER : now + ms;
 }
 
-GMPUNCHI_FN uint64_t gmpunchi_earlier(uint64_t a, uint64_t b) {
-    return a < b ? a : b;
-}
+GMPUNCHI_FN uint64_t gmpunchi_earlier(uint64_t a, uint64_t b) { return a < b ? a : b; }
 
-GMPUNCHI_FN uint32_t gmpunchi_or_default(uint32_t value, uint32_t fallback) {
-    return value ? value : fallback;
-}
+GMPUNCHI_FN uint32_t gmpunchi_or_default(uint32_t value, uint32_t fallback) { return value ? value : fallback; }
 
 /* Chained hash table over slot numbers: the items live elsewhere, with the same numbers. */
 typedef struct gmpunchi_map {
@@ -1291,9 +1286,7 @@ GMPUNCHI_FN void gmpunchi_map_remove(gmpunchi_map *map, uint64_t hash, uint32_t 
     *link = map->next[slot];
 }
 
-GMPUNCHI_FN uint32_t gmpunchi_map_first(const gmpunchi_map *map, uint64_t hash) {
-    return map->bucket[hash & map->mask];
-}
+GMPUNCHI_FN uint32_t gmpunchi_map_first(const gmpunchi_map *map, uint64_t hash) { return map->bucket[hash & map->mask]; }
 
 /* Items of one size, called by number, at addresses that never change: chunks of doubling size. */
 #define GMPUNCHI_POOL_CHUNKS 20
@@ -1334,9 +1327,7 @@ GMPUNCHI_FN void *gmpunchi_pool_at(const gmpunchi_pool *pool, uint32_t index) {
 }
 
 /* Growth is the caller's: it may have to grow a map with it. */
-GMPUNCHI_FN int32_t gmpunchi_pool_is_full(const gmpunchi_pool *pool) {
-    return pool->count == gmpunchi_pool_capacity(pool);
-}
+GMPUNCHI_FN int32_t gmpunchi_pool_is_full(const gmpunchi_pool *pool) { return pool->count == gmpunchi_pool_capacity(pool); }
 
 GMPUNCHI_FN uint32_t gmpunchi_pool_take(gmpunchi_pool *pool) {
     uint32_t index = pool->free_head;
@@ -1369,9 +1360,7 @@ GMPUNCHI_FN gmpunchi_link *gmpunchi_link_at(const gmpunchi_pool *pool, size_t of
     return (gmpunchi_link *)(void *)((uint8_t *)gmpunchi_pool_at(pool, index) + offset);
 }
 
-GMPUNCHI_FN void gmpunchi_list_init(gmpunchi_list *list) {
-    list->head = list->tail = GMPUNCHI_NONE;
-}
+GMPUNCHI_FN void gmpunchi_list_init(gmpunchi_list *list) { list->head = list->tail = GMPUNCHI_NONE; }
 
 GMPUNCHI_FN void gmpunchi_list_append(gmpunchi_list *list, const gmpunchi_pool *pool, size_t offset, uint32_t index) {
     gmpunchi_link *link = gmpunchi_link_at(pool, offset, index);
@@ -1435,8 +1424,7 @@ GMPUNCHI_FN float gmpunchi_half_to_float(uint16_t half) {
     if (exponent == 31) bits = sign | 0x7f800000u | (mantissa << 13);
     else if (exponent) bits = sign | ((exponent + 112u) << 23) | (mantissa << 13);
     else if (!mantissa) bits = sign;
-    else { /* subnormal halves are normal floats */
-        exponent = 113;
+    else { /* subnormal halves are normal floats */ exponent = 113;
         while (!(mantissa & 0x400u)) {
             mantissa <<= 1;
             exponent--;
@@ -1447,9 +1435,7 @@ GMPUNCHI_FN float gmpunchi_half_to_float(uint16_t half) {
     return value;
 }
 
-GMPUNCHI_FN uint64_t gmpunchi_rotate(uint64_t x, uint32_t bits) {
-    return (x << bits) | (x >> (64 - bits));
-}
+GMPUNCHI_FN uint64_t gmpunchi_rotate(uint64_t x, uint32_t bits) { return (x << bits) | (x >> (64 - bits)); }
 
 /* SipHash-2-4 (Aumasson, Bernstein 2012): without the key nobody can choose addresses that collide. */
 GMPUNCHI_FN uint64_t gmpunchi_siphash(const uint64_t key[2], const uint8_t *data, size_t len) {
@@ -1484,9 +1470,7 @@ GMPUNCHI_FN uint64_t gmpunchi_siphash(const uint64_t key[2], const uint8_t *data
     return v0 ^ v1 ^ v2 ^ v3;
 }
 
-GMPUNCHI_FN int32_t gmpunchi_is_digit(uint8_t c) {
-    return c >= '0' && c <= '9';
-}
+GMPUNCHI_FN int32_t gmpunchi_is_digit(uint8_t c) { return c >= '0' && c <= '9'; }
 
 /* Decimal text of value; returns its length, at most 20. Not terminated. */
 GMPUNCHI_FN size_t gmpunchi_decimal(uint64_t value, char *out) {
@@ -1633,33 +1617,25 @@ GMPUNCHI_FN uint64_t gmpunchi_buffer_read(gmpunch_buffer *buffer, uint32_t bytes
     return data ? gmpunchi_load(data, bytes) : 0;
 }
 
-int32_t gmpunch_buffer_write_u8(gmpunch_buffer *buffer, uint8_t value) {
-    return gmpunchi_buffer_write(buffer, value, 1);
-}
+int32_t gmpunch_buffer_write_u8(gmpunch_buffer *buffer, uint8_t value) { return gmpunchi_buffer_write(buffer, value, 1); }
 
 int32_t gmpunch_buffer_write_s8(gmpunch_buffer *buffer, int8_t value) {
     return gmpunchi_buffer_write(buffer, (uint64_t)value, 1);
 }
 
-int32_t gmpunch_buffer_write_u16(gmpunch_buffer *buffer, uint16_t value) {
-    return gmpunchi_buffer_write(buffer, value, 2);
-}
+int32_t gmpunch_buffer_write_u16(gmpunch_buffer *buffer, uint16_t value) { return gmpunchi_buffer_write(buffer, value, 2); }
 
 int32_t gmpunch_buffer_write_s16(gmpunch_buffer *buffer, int16_t value) {
     return gmpunchi_buffer_write(buffer, (uint64_t)value, 2);
 }
 
-int32_t gmpunch_buffer_write_u32(gmpunch_buffer *buffer, uint32_t value) {
-    return gmpunchi_buffer_write(buffer, value, 4);
-}
+int32_t gmpunch_buffer_write_u32(gmpunch_buffer *buffer, uint32_t value) { return gmpunchi_buffer_write(buffer, value, 4); }
 
 int32_t gmpunch_buffer_write_s32(gmpunch_buffer *buffer, int32_t value) {
     return gmpunchi_buffer_write(buffer, (uint64_t)value, 4);
 }
 
-int32_t gmpunch_buffer_write_u64(gmpunch_buffer *buffer, uint64_t value) {
-    return gmpunchi_buffer_write(buffer, value, 8);
-}
+int32_t gmpunch_buffer_write_u64(gmpunch_buffer *buffer, uint64_t value) { return gmpunchi_buffer_write(buffer, value, 8); }
 
 int32_t gmpunch_buffer_write_s64(gmpunch_buffer *buffer, int64_t value) {
     return gmpunchi_buffer_write(buffer, (uint64_t)value, 8);
@@ -1703,37 +1679,21 @@ int32_t gmpunch_buffer_write_text(gmpunch_buffer *buffer, const char *text) {
     return gmpunch_buffer_write_bytes(buffer, text, text ? strlen(text) : 1);
 }
 
-uint8_t gmpunch_buffer_read_u8(gmpunch_buffer *buffer) {
-    return (uint8_t)gmpunchi_buffer_read(buffer, 1);
-}
+uint8_t gmpunch_buffer_read_u8(gmpunch_buffer *buffer) { return (uint8_t)gmpunchi_buffer_read(buffer, 1); }
 
-int8_t gmpunch_buffer_read_s8(gmpunch_buffer *buffer) {
-    return (int8_t)gmpunchi_buffer_read(buffer, 1);
-}
+int8_t gmpunch_buffer_read_s8(gmpunch_buffer *buffer) { return (int8_t)gmpunchi_buffer_read(buffer, 1); }
 
-uint16_t gmpunch_buffer_read_u16(gmpunch_buffer *buffer) {
-    return (uint16_t)gmpunchi_buffer_read(buffer, 2);
-}
+uint16_t gmpunch_buffer_read_u16(gmpunch_buffer *buffer) { return (uint16_t)gmpunchi_buffer_read(buffer, 2); }
 
-int16_t gmpunch_buffer_read_s16(gmpunch_buffer *buffer) {
-    return (int16_t)gmpunchi_buffer_read(buffer, 2);
-}
+int16_t gmpunch_buffer_read_s16(gmpunch_buffer *buffer) { return (int16_t)gmpunchi_buffer_read(buffer, 2); }
 
-uint32_t gmpunch_buffer_read_u32(gmpunch_buffer *buffer) {
-    return (uint32_t)gmpunchi_buffer_read(buffer, 4);
-}
+uint32_t gmpunch_buffer_read_u32(gmpunch_buffer *buffer) { return (uint32_t)gmpunchi_buffer_read(buffer, 4); }
 
-int32_t gmpunch_buffer_read_s32(gmpunch_buffer *buffer) {
-    return (int32_t)gmpunchi_buffer_read(buffer, 4);
-}
+int32_t gmpunch_buffer_read_s32(gmpunch_buffer *buffer) { return (int32_t)gmpunchi_buffer_read(buffer, 4); }
 
-uint64_t gmpunch_buffer_read_u64(gmpunch_buffer *buffer) {
-    return gmpunchi_buffer_read(buffer, 8);
-}
+uint64_t gmpunch_buffer_read_u64(gmpunch_buffer *buffer) { return gmpunchi_buffer_read(buffer, 8); }
 
-int64_t gmpunch_buffer_read_s64(gmpunch_buffer *buffer) {
-    return (int64_t)gmpunchi_buffer_read(buffer, 8);
-}
+int64_t gmpunch_buffer_read_s64(gmpunch_buffer *buffer) { return (int64_t)gmpunchi_buffer_read(buffer, 8); }
 
 float gmpunch_buffer_read_f16(gmpunch_buffer *buffer) {
     return gmpunchi_half_to_float((uint16_t)gmpunchi_buffer_read(buffer, 2));
@@ -1753,9 +1713,7 @@ double gmpunch_buffer_read_f64(gmpunch_buffer *buffer) {
     return value;
 }
 
-int32_t gmpunch_buffer_read_bool(gmpunch_buffer *buffer) {
-    return gmpunchi_buffer_read(buffer, 1) != 0;
-}
+int32_t gmpunch_buffer_read_bool(gmpunch_buffer *buffer) { return gmpunchi_buffer_read(buffer, 1) != 0; }
 
 const char *gmpunch_buffer_read_string(gmpunch_buffer *buffer, size_t *len, int32_t *terminated) {
     const uint8_t *text = len ? gmpunchi_buffer_take(buffer, 0) : NULL;
@@ -1775,15 +1733,11 @@ const char *gmpunch_buffer_read_string(gmpunch_buffer *buffer, size_t *len, int3
     return (const char *)text;
 }
 
-const uint8_t *gmpunch_buffer_read_bytes(gmpunch_buffer *buffer, size_t len) {
-    return gmpunchi_buffer_take(buffer, len);
-}
+const uint8_t *gmpunch_buffer_read_bytes(gmpunch_buffer *buffer, size_t len) { return gmpunchi_buffer_take(buffer, len); }
 
 /* >>address ============================================================================================================ */
 
-GMPUNCHI_FN uint32_t gmpunchi_ip_bytes(const gmpunch_address *address) {
-    return address->family == 6 ? 16u : 4u;
-}
+GMPUNCHI_FN uint32_t gmpunchi_ip_bytes(const gmpunch_address *address) { return address->family == 6 ? 16u : 4u; }
 
 /* One form for one address, wherever it came from: an IPv4-mapped IPv6 address is the IPv4 address. */
 GMPUNCHI_FN void gmpunchi_address_normalize(gmpunch_address *address) {
@@ -2057,9 +2011,7 @@ GMPUNCHI_FN int32_t gmpunchi_decode_datagram(const uint8_t *data, size_t len, co
 
 /* ---- messages between client and host: the payload of a datagram ---- */
 
-GMPUNCHI_FN int32_t gmpunchi_encode_id(gmpunch_buffer *out, uint8_t id) {
-    return gmpunch_buffer_write_u8(out, id);
-}
+GMPUNCHI_FN int32_t gmpunchi_encode_id(gmpunch_buffer *out, uint8_t id) { return gmpunch_buffer_write_u8(out, id); }
 
 /* The id of a payload that is one of the messages of one byte, otherwise 0. */
 GMPUNCHI_FN uint8_t gmpunchi_decode_id(const uint8_t *payload, size_t len) {
@@ -2084,7 +2036,8 @@ GMPUNCHI_FN int32_t gmpunchi_decode_data(const uint8_t *payload, size_t len, con
     uint32_t i;
     gmpunch_buffer_init_read(&in, payload, len, 1);
     if (gmpunch_buffer_read_u8(&in) != GMPUNCHI_ID_DATA) return GMPUNCH_ERR_MALFORMED;
-    for (i = 0; i < GMPUNCH_DATA_STRINGS && terminated; i++) data[i] = gmpunch_buffer_read_string(&in, &text_len, &terminated);
+    for (i = 0; i < GMPUNCH_DATA_STRINGS && terminated; i++)
+        data[i] = gmpunch_buffer_read_string(&in, &text_len, &terminated);
     return !terminated || in.error || in.position != len ? GMPUNCH_ERR_MALFORMED : GMPUNCH_OK;
 }
 
@@ -2097,7 +2050,8 @@ GMPUNCHI_FN int32_t gmpunchi_is_reserved(const uint8_t *payload, size_t len, int
     if (len == 0) return 0;
     gmpunchi_decode_datagram(payload, len, &behind, &behind_len, &no_header);
     if (raw && !no_header) return 1; /* its first bytes would be taken for the header that is not sent */
-    if (escape) return payload[0] == GMPUNCHI_ID_ESCAPE || (payload[0] >= GMPUNCHI_ID_DATA && payload[0] <= GMPUNCHI_ID_KNOCK);
+    if (escape)
+        return payload[0] == GMPUNCHI_ID_ESCAPE || (payload[0] >= GMPUNCHI_ID_DATA && payload[0] <= GMPUNCHI_ID_KNOCK);
     return gmpunchi_decode_id(payload, len) != 0 || gmpunchi_decode_data(payload, len, data) == GMPUNCH_OK;
 }
 
@@ -2139,9 +2093,7 @@ GMPUNCHI_FN int32_t gmpunchi_encode_line(gmpunch_buffer *out, const char *text) 
     return gmpunch_buffer_write_string(out, "\n");
 }
 
-GMPUNCHI_FN int32_t gmpunchi_encode_reg(gmpunch_buffer *out) {
-    return gmpunchi_encode_line(out, "reg");
-}
+GMPUNCHI_FN int32_t gmpunchi_encode_reg(gmpunch_buffer *out) { return gmpunchi_encode_line(out, "reg"); }
 
 GMPUNCHI_FN int32_t gmpunchi_encode_reg2(gmpunch_buffer *out, const char *version,
                                          const char *const data[GMPUNCH_DATA_STRINGS]) {
@@ -2152,14 +2104,10 @@ GMPUNCHI_FN int32_t gmpunchi_encode_reg2(gmpunch_buffer *out, const char *versio
     return out->error;
 }
 
-GMPUNCHI_FN int32_t gmpunchi_encode_ping(gmpunch_buffer *out) {
-    return gmpunchi_encode_line(out, "ping");
-}
+GMPUNCHI_FN int32_t gmpunchi_encode_ping(gmpunch_buffer *out) { return gmpunchi_encode_line(out, "ping"); }
 
 /* Over UDP: "save my port". */
-GMPUNCHI_FN int32_t gmpunchi_encode_announce(gmpunch_buffer *out) {
-    return gmpunchi_encode_line(out, "connect");
-}
+GMPUNCHI_FN int32_t gmpunchi_encode_announce(gmpunch_buffer *out) { return gmpunchi_encode_line(out, "connect"); }
 
 /* Over TCP: "who is at this ip?", one buffer_string, so no NUL in the middle. */
 GMPUNCHI_FN int32_t gmpunchi_encode_connect(gmpunch_buffer *out, const gmpunch_address *server) {
@@ -2174,7 +2122,7 @@ typedef struct gmpunchi_lobby_request {
     const char *filter[GMPUNCH_DATA_STRINGS]; /* NULL or "": any */
     uint32_t sort_by;                         /* 0: by date, 1 to 8: by that data string */
     int32_t descending;
-    uint64_t limit;                           /* UINT64_MAX: all */
+    uint64_t limit; /* UINT64_MAX: all */
 } gmpunchi_lobby_request;
 
 GMPUNCHI_FN int32_t gmpunchi_encode_lobby_request(gmpunch_buffer *out, const gmpunchi_lobby_request *request) {
@@ -2350,9 +2298,7 @@ GMPUNCHI_FN int32_t gmpunchi_encode_found(gmpunch_buffer *out, const gmpunch_add
 }
 #define GMPUNCHI_FOUND_MAX (1 + 51 + 6) /* bytes of it: id, ip with scope, port */
 
-GMPUNCHI_FN int32_t gmpunchi_encode_not_found(gmpunch_buffer *out) {
-    return gmpunchi_encode_id(out, GMPUNCHI_ID_NOT_FOUND);
-}
+GMPUNCHI_FN int32_t gmpunchi_encode_not_found(gmpunch_buffer *out) { return gmpunchi_encode_id(out, GMPUNCHI_ID_NOT_FOUND); }
 
 /* The flag is followed by LF: a tester that reads a line need not wait for its time-out. */
 GMPUNCHI_FN int32_t gmpunchi_encode_testing(gmpunch_buffer *out, int32_t testing) {
@@ -2366,8 +2312,7 @@ GMPUNCHI_FN int32_t gmpunchi_encode_testing_infos(gmpunch_buffer *out, const cha
     gmpunchi_encode_id(out, GMPUNCHI_ID_TESTING_INFOS);
     if (!name) return gmpunch_buffer_write_u8(out, 0);
     gmpunch_buffer_write_text(out, name);
-    return gmpunch_buffer_write_text(out,
-                                     "\n" GMPUNCH_MASTER_PROTOCOL_VERSION "\n" GMPUNCH_MINIMUM_PROTOCOL_VERSION "\n");
+    return gmpunch_buffer_write_text(out, "\n" GMPUNCH_MASTER_PROTOCOL_VERSION "\n" GMPUNCH_MINIMUM_PROTOCOL_VERSION "\n");
 }
 
 GMPUNCHI_FN int32_t gmpunchi_encode_version(gmpunch_buffer *out) {
@@ -2517,7 +2462,8 @@ GMPUNCHI_FN int32_t gmpunchi_encode_json_string(gmpunch_buffer *out, const char 
         } else if (code == '"' || code == '\\') {
             gmpunch_buffer_write_u8(out, '\\');
             gmpunch_buffer_write_u8(out, at[0]);
-        } else if (code < 0x20 || code == 0x7f || code == 0x2028 || code == 0x2029 || (code < 0x7f && strchr("<>&='", (int)code))) {
+        } else if (code < 0x20 || code == 0x7f || code == 0x2028 || code == 0x2029 ||
+                   (code < 0x7f && strchr("<>&='", (int)code))) {
             uint32_t shift = 16;
             gmpunch_buffer_write_text(out, "\\u");
             while (shift) {
@@ -2556,9 +2502,7 @@ GMPUNCHI_FN int32_t gmpunchi_encode_lobby_entry(gmpunch_buffer *out, const gmpun
     return gmpunch_buffer_write_text(out, "}");
 }
 
-GMPUNCHI_FN int32_t gmpunchi_encode_lobby_end(gmpunch_buffer *out) {
-    return gmpunch_buffer_write_text(out, "]\n");
-}
+GMPUNCHI_FN int32_t gmpunchi_encode_lobby_end(gmpunch_buffer *out) { return gmpunch_buffer_write_text(out, "]\n"); }
 
 /* A cursor over JSON. Running out of bytes is GMPUNCH_ERR_END: the caller reads more and tries again. */
 typedef struct gmpunchi_json {
@@ -2569,7 +2513,8 @@ typedef struct gmpunchi_json {
 } gmpunchi_json;
 
 GMPUNCHI_FN int32_t gmpunchi_json_peek(gmpunchi_json *json) {
-    while (json->at < json->end && (*json->at == ' ' || *json->at == '\t' || *json->at == '\n' || *json->at == '\r')) json->at++;
+    while (json->at < json->end && (*json->at == ' ' || *json->at == '\t' || *json->at == '\n' || *json->at == '\r'))
+        json->at++;
     if (json->at == json->end && !json->error) json->error = GMPUNCH_ERR_END;
     return json->error ? -1 : *json->at;
 }
@@ -2781,13 +2726,13 @@ typedef struct gmpunchi_uplink {
     uint32_t pending_close; /* id to close, 0 none */
     uint8_t state;
     uint8_t pending_open;
-    uint8_t blocked;        /* the system took less than all: wait for _tcp_writable */
+    uint8_t blocked; /* the system took less than all: wait for _tcp_writable */
     uint8_t reserved;
-    uint16_t port;          /* of the config, for addresses without */
+    uint16_t port; /* of the config, for addresses without */
     uint8_t *out;
     uint32_t out_size, out_len, out_sent, out_last; /* out_last: where the last transmit began */
     gmpunchi_answer answer;
-    uint64_t answer_at;     /* when an unended port is taken as it is */
+    uint64_t answer_at;           /* when an unended port is taken as it is */
     char name[GMPUNCHI_NAME_MAX]; /* "" if the master was given as an address */
 } gmpunchi_uplink;
 
@@ -3013,12 +2958,12 @@ GMPUNCHI_FN void gmpunchi_liveness_probed(gmpunchi_liveness *live, uint64_t now)
 #define GMPUNCHI_CLIENT_EVENTS_FINAL 3u /* places kept for CONNECTED, FAILED and LOST */
 #define GMPUNCHI_CLIENT_TARGETS 4u
 #define GMPUNCHI_CLIENT_OUT 128u
-#define GMPUNCHI_RETRY_PAUSE_MS 250u    /* first pause before the master is tried again; doubles */
-#define GMPUNCHI_ASK_AGAIN_MS 3000u     /* knocking so long without hearing anything: the host may not have been told */
-#define GMPUNCHI_UNWELCOME_MS 2000u     /* hearing knocks for so long without a welcome: another source port */
+#define GMPUNCHI_RETRY_PAUSE_MS 250u /* first pause before the master is tried again; doubles */
+#define GMPUNCHI_ASK_AGAIN_MS 3000u  /* knocking so long without hearing anything: the host may not have been told */
+#define GMPUNCHI_UNWELCOME_MS 2000u  /* hearing knocks for so long without a welcome: another source port */
 #define GMPUNCHI_DATA_TRIES 10u
 #define GMPUNCHI_DATA_PAUSE_MS 500u
-#define GMPUNCHI_ANSWER_PAUSE_MS 1000u  /* at least this between answers to the host's knocks */
+#define GMPUNCHI_ANSWER_PAUSE_MS 1000u /* at least this between answers to the host's knocks */
 
 /* An address that is knocked at. */
 typedef struct gmpunchi_target {
@@ -3040,23 +2985,23 @@ struct gmpunch_client {
     gmpunch_client_stats stats;
     gmpunch_address server;
     int32_t stage;
-    int32_t cause;          /* why the master could not help */
-    int32_t last_reason;    /* of the last attempt at the master */
+    int32_t cause;       /* why the master could not help */
+    int32_t last_reason; /* of the last attempt at the master */
     uint64_t opened_at;
     uint64_t give_up_at;
-    uint64_t master_at;     /* the master's answer is awaited until then */
-    uint64_t attempt_at;    /* ... and a connection to this address of it */
-    uint64_t retry_at;      /* the master is tried again */
+    uint64_t master_at;  /* the master's answer is awaited until then */
+    uint64_t attempt_at; /* ... and a connection to this address of it */
+    uint64_t retry_at;   /* the master is tried again */
     uint64_t announce_at;
     uint64_t knock_at;
-    uint64_t second_at;     /* server:direct_port is knocked at as well */
-    uint64_t restart_at;    /* a new source port is taken */
-    uint64_t ask_again_at;  /* the master is asked once more, while knocking */
+    uint64_t second_at;    /* server:direct_port is knocked at as well */
+    uint64_t restart_at;   /* a new source port is taken */
+    uint64_t ask_again_at; /* the master is asked once more, while knocking */
     uint32_t retry_pause;
     uint32_t socket_index;
     int32_t announce_due;
-    int32_t closed_once;    /* the master closed without an answer, and was tried again */
-    int32_t heard;          /* knocks of the host, on any socket */
+    int32_t closed_once; /* the master closed without an answer, and was tried again */
+    int32_t heard;       /* knocks of the host, on any socket */
     gmpunchi_target target[GMPUNCHI_CLIENT_TARGETS];
     uint32_t targets;
     /* once connected */
@@ -3064,11 +3009,11 @@ struct gmpunch_client {
     int32_t peer_raw;
     int32_t knock_due;
     gmpunchi_liveness live;
-    int32_t data_open;      /* an answer with the data strings is awaited */
-    uint32_t data_tries;    /* left */
+    int32_t data_open;   /* an answer with the data strings is awaited */
+    uint32_t data_tries; /* left */
     int32_t data_due;
     uint64_t data_at;
-    uint8_t *data;          /* of the last HOST_DATA, max_packet bytes */
+    uint8_t *data; /* of the last HOST_DATA, max_packet bytes */
     uint32_t data_len;
     gmpunchi_client_event event[GMPUNCHI_CLIENT_EVENTS];
     uint32_t event_first, events;
@@ -3172,8 +3117,8 @@ GMPUNCHI_FN void gmpunchi_client_attempt(gmpunch_client *client) {
     client->announce_due = 1;
     client->announce_at = gmpunchi_after(now, client->config.announce_interval_ms);
     client->attempt_at = client->master_at == GMPUNCHI_TIME_NEVER ? gmpunchi_after(now, 5000)
-                         : client->master_at > now               ? now + (client->master_at - now) / left
-                                                                 : now;
+                         : client->master_at > now                ? now + (client->master_at - now) / left
+                                                                  : now;
     gmpunchi_uplink_open(&client->uplink);
 }
 
@@ -3487,7 +3432,8 @@ int32_t gmpunch_client_input_udp(gmpunch_client *client, uint64_t now, const gmp
     client->heard = 1;
     if (client->stage != GMPUNCH_STAGE_MASTER) {
         /* behind a symmetric NAT the host comes from another port than the one introduced: there it must be answered */
-        gmpunchi_client_aim(client, &sender, client->stage == GMPUNCH_STAGE_DIRECT ? GMPUNCH_HOW_DIRECT : GMPUNCH_HOW_PUNCHED);
+        gmpunchi_client_aim(client, &sender,
+                            client->stage == GMPUNCH_STAGE_DIRECT ? GMPUNCH_HOW_DIRECT : GMPUNCH_HOW_PUNCHED);
         if (gmpunchi_client_may_restart(client))
             client->restart_at =
                 gmpunchi_earlier(client->restart_at, gmpunchi_after(client->object.now, GMPUNCHI_UNWELCOME_MS));
@@ -3611,9 +3557,10 @@ int32_t gmpunch_client_tick(gmpunch_client *client, uint64_t now) {
     if (client->stage == GMPUNCH_STAGE_MASTER) gmpunchi_client_tick_master(client, now);
     if (now >= client->give_up_at)
         gmpunchi_client_fail(client, client->stage == GMPUNCH_STAGE_MASTER ? client->last_reason
-                                     : client->heard                      ? GMPUNCH_REASON_HOST_ONE_WAY
-                                                                          : GMPUNCH_REASON_HOST_SILENT);
-    if (client->stage == GMPUNCH_STAGE_PUNCH || client->stage == GMPUNCH_STAGE_DIRECT) gmpunchi_client_tick_knock(client, now);
+                                     : client->heard                       ? GMPUNCH_REASON_HOST_ONE_WAY
+                                                                           : GMPUNCH_REASON_HOST_SILENT);
+    if (client->stage == GMPUNCH_STAGE_PUNCH || client->stage == GMPUNCH_STAGE_DIRECT)
+        gmpunchi_client_tick_knock(client, now);
     if (now >= client->announce_at) {
         client->announce_due = 1;
         client->announce_at = gmpunchi_after(now, client->config.announce_interval_ms);
@@ -3639,8 +3586,7 @@ uint64_t gmpunch_client_next_deadline(const gmpunch_client *client) {
     case GMPUNCH_STAGE_CONNECTED:
         due = gmpunchi_earlier(client->data_at, gmpunchi_client_lost_at(client));
         return gmpunchi_earlier(due, gmpunchi_liveness_due(&client->live, client->config.keepalive_interval_ms, 1));
-    default:
-        return GMPUNCHI_TIME_NEVER;
+    default: return GMPUNCHI_TIME_NEVER;
     }
 }
 
@@ -3654,8 +3600,7 @@ int32_t gmpunch_client_next_transmit(gmpunch_client *client, gmpunch_transmit *t
     if (client->announce_due) {
         client->announce_due = 0;
         client->stats.announces_sent++;
-        gmpunchi_transmit_line(transmit, client->scratch, "connect", &client->uplink.to,
-                               client->socket_index);
+        gmpunchi_transmit_line(transmit, client->scratch, "connect", &client->uplink.to, client->socket_index);
         return 1;
     }
     for (i = 0; i < client->targets; i++) {
@@ -3722,9 +3667,7 @@ int32_t gmpunch_client_request_data(gmpunch_client *client, uint64_t now) {
     return gmpunch_client_tick(client, now);
 }
 
-int32_t gmpunch_client_stage(const gmpunch_client *client) {
-    return client ? client->stage : GMPUNCH_ERR_ARGUMENT;
-}
+int32_t gmpunch_client_stage(const gmpunch_client *client) { return client ? client->stage : GMPUNCH_ERR_ARGUMENT; }
 
 int32_t gmpunch_client_server(const gmpunch_client *client, gmpunch_address *address, uint32_t *flags) {
     if (!client || !address) return GMPUNCH_ERR_ARGUMENT;
@@ -3743,12 +3686,13 @@ int32_t gmpunch_client_get_stats(const gmpunch_client *client, gmpunch_client_st
 
 /* >>host =============================================================================================================== */
 
-#define GMPUNCHI_HOST_EVENTS 16u          /* places for events of no peer and no introduction */
-#define GMPUNCHI_OPEN_TIMEOUT_MS 10000u   /* for a TCP connection to the master */
-#define GMPUNCHI_STABLE_MS 10000u         /* a connection that lived so long starts the pauses anew */
-#define GMPUNCHI_REG_BURST 3u             /* UDP "reg"s with a new connection: nothing confirms them */
-#define GMPUNCHI_REG_PAUSE_MS 250u        /* first pause between them; doubles */
-#define GMPUNCHI_REG2_DELAY_MS 1000u      /* a UDP "reg" that the deployed master handles late hides the host from its
+#define GMPUNCHI_HOST_EVENTS 16u        /* places for events of no peer and no introduction */
+#define GMPUNCHI_OPEN_TIMEOUT_MS 10000u /* for a TCP connection to the master */
+#define GMPUNCHI_STABLE_MS 10000u       /* a connection that lived so long starts the pauses anew */
+#define GMPUNCHI_REG_BURST 3u           /* UDP "reg"s with a new connection: nothing confirms them */
+#define GMPUNCHI_REG_PAUSE_MS 250u      /* first pause between them; doubles */
+#define GMPUNCHI_REG2_DELAY_MS \
+    1000u                                  /* a UDP "reg" that the deployed master handles late hides the host from its
                                              lobby: "reg2" goes again when it can be trusted to have arrived */
 #define GMPUNCHI_DATA_ANSWER_PAUSE_MS 200u /* at least this between answers to one peer's data requests */
 #define GMPUNCHI_REGISTRATION_ROOM 96u     /* bytes around the data strings of a registration, and for pings */
@@ -3761,13 +3705,13 @@ typedef struct gmpunchi_peer {
     gmpunchi_liveness live; /* of a kicked one, since is when it ends */
     uint16_t generation;
     uint8_t state;
-    uint8_t due;            /* GMPUNCHI_DUE_; not 0 while it is in the ready ring */
+    uint8_t due; /* GMPUNCHI_DUE_; not 0 while it is in the ready ring */
     uint8_t how;
     uint8_t raw;
     uint8_t socket_index;
-    uint8_t left_pending;   /* GMPUNCH_EVENT_LEFT was not read yet */
+    uint8_t left_pending; /* GMPUNCH_EVENT_LEFT was not read yet */
     uint32_t next_free;
-    uint32_t data_wait_ms;  /* data requests are ignored until live.since + this */
+    uint32_t data_wait_ms; /* data requests are ignored until live.since + this */
 } gmpunchi_peer;
 
 typedef struct gmpunchi_introduction {
@@ -3775,8 +3719,8 @@ typedef struct gmpunchi_introduction {
     uint64_t expires;
     uint8_t used;
     uint8_t knocking;
-    uint8_t due;            /* in the ready ring */
-    uint8_t pending;        /* events not read yet: the slot is kept for them */
+    uint8_t due;     /* in the ready ring */
+    uint8_t pending; /* events not read yet: the slot is kept for them */
     uint32_t next_free;
 } gmpunchi_introduction;
 
@@ -3810,10 +3754,10 @@ struct gmpunch_host {
     gmpunch_host_stats stats;
     uint64_t key[2];
     /* registration */
-    uint64_t register_at;  /* the next one, or the next attempt */
-    uint64_t reg_at;       /* the next UDP "reg" of the burst */
+    uint64_t register_at; /* the next one, or the next attempt */
+    uint64_t reg_at;      /* the next UDP "reg" of the burst */
     uint64_t reg2_at;
-    uint64_t open_at;      /* opening the connection is given up */
+    uint64_t open_at; /* opening the connection is given up */
     uint64_t opened_at;
     uint64_t ping_at;      /* TCP */
     uint64_t keepalive_at; /* UDP to the master */
@@ -3824,7 +3768,7 @@ struct gmpunch_host {
     int32_t keepalive_due;
     /* peers and introductions */
     gmpunchi_peer *peer;
-    gmpunchi_map peer_map;  /* by address: connected and kicked */
+    gmpunchi_map peer_map; /* by address: connected and kicked */
     gmpunchi_ring peer_ready;
     uint32_t peer_free;
     uint32_t kicked;
@@ -3834,10 +3778,10 @@ struct gmpunch_host {
     uint32_t introduction_free;
     uint32_t knocking;
     uint64_t knock_at;
-    uint64_t sweep_at;      /* no peer and no introduction needs anything before */
+    uint64_t sweep_at; /* no peer and no introduction needs anything before */
     /* the data strings, as the datagram that carries them: header, id, and the strings one behind the other */
     uint8_t *data_packet;
-    char *data;            /* the strings in it */
+    char *data; /* the strings in it */
     uint32_t data_used;
     /* events */
     gmpunchi_host_event *event;
@@ -3903,8 +3847,8 @@ GMPUNCHI_FN void gmpunchi_host_queue_registration(gmpunch_host *host) {
     gmpunchi_uplink_begin(&host->uplink, &out);
     gmpunchi_encode_reg(&out);
     gmpunchi_encode_reg2(&out, GMPUNCH_HOST_PROTOCOL_VERSION, data);
-    host->reg2_at = gmpunchi_uplink_queued(&host->uplink, &out) ? host->object.now + GMPUNCHI_REG2_DELAY_MS
-                                                               : GMPUNCHI_TIME_NEVER;
+    host->reg2_at =
+        gmpunchi_uplink_queued(&host->uplink, &out) ? host->object.now + GMPUNCHI_REG2_DELAY_MS : GMPUNCHI_TIME_NEVER;
     host->stats.registrations++;
 }
 
@@ -4064,7 +4008,8 @@ GMPUNCHI_FN uint32_t gmpunchi_peer_slot(const gmpunch_host *host, uint32_t peer)
 }
 
 GMPUNCHI_FN uint64_t gmpunchi_peer_lost_at(const gmpunch_host *host, const gmpunchi_peer *peer) {
-    return gmpunchi_after(peer->live.heard_at, peer->live.answers ? host->config.peer_timeout_ms : host->config.idle_timeout_ms);
+    return gmpunchi_after(peer->live.heard_at,
+                          peer->live.answers ? host->config.peer_timeout_ms : host->config.idle_timeout_ms);
 }
 
 /* When the peer needs something next. */
@@ -4118,7 +4063,8 @@ GMPUNCHI_FN uint32_t gmpunchi_host_peer_take(gmpunch_host *host) {
 }
 
 /* A knock from an address that is no peer. */
-GMPUNCHI_FN void gmpunchi_host_newcomer(gmpunch_host *host, const gmpunch_address *from, uint32_t socket_index, int32_t raw) {
+GMPUNCHI_FN void gmpunchi_host_newcomer(gmpunch_host *host, const gmpunch_address *from, uint32_t socket_index,
+                                        int32_t raw) {
     gmpunchi_peer *peer;
     uint32_t introduced = gmpunchi_host_find_introduction(host, from, 1), exact, slot;
     const char *refusal = NULL;
@@ -4316,8 +4262,7 @@ GMPUNCHI_FN int32_t gmpunchi_host_make(const gmpunch_host_config *given, uint64_
         gmpunchi_object_free(&host->object);
         return result == GMPUNCH_ERR_ARGUMENT ? GMPUNCH_ERR_CONFIG : result;
     }
-    if (resolved && resolved->resolved)
-        gmpunchi_uplink_set(&host->uplink, resolved->master, resolved->count, 4);
+    if (resolved && resolved->resolved) gmpunchi_uplink_set(&host->uplink, resolved->master, resolved->count, 4);
     if (host->uplink.count) gmpunchi_host_register(host);
     else if (resolved && resolved->resolved) gmpunchi_host_unregistered(host, GMPUNCH_REASON_RESOLVE_FAILED);
     else if (host->uplink.name[0]) gmpunchi_host_push(host, GMPUNCH_EVENT_RESOLVE, GMPUNCH_REASON_NONE, GMPUNCHI_NONE);
@@ -4517,7 +4462,8 @@ int32_t gmpunch_host_tick(gmpunch_host *host, uint64_t now) {
 uint64_t gmpunch_host_next_deadline(const gmpunch_host *host) {
     uint64_t due;
     if (!host) return GMPUNCHI_TIME_NEVER;
-    due = gmpunchi_earlier(gmpunchi_earlier(host->register_at, host->reg_at), gmpunchi_earlier(host->reg2_at, host->open_at));
+    due =
+        gmpunchi_earlier(gmpunchi_earlier(host->register_at, host->reg_at), gmpunchi_earlier(host->reg2_at, host->open_at));
     due = gmpunchi_earlier(due, gmpunchi_earlier(host->ping_at, host->keepalive_at));
     due = gmpunchi_earlier(due, gmpunchi_earlier(host->knock_at, host->sweep_at));
     return gmpunchi_earlier(due, host->uplink.answer_at);
@@ -4572,7 +4518,8 @@ int32_t gmpunch_host_next_transmit(gmpunch_host *host, gmpunch_transmit *transmi
             continue;
         }
         host->stats.knocks_sent++;
-        gmpunchi_transmit_id(transmit, host->scratch, GMPUNCHI_ID_KNOCK, host->config.raw, &host->introduction[slot].address, 0);
+        gmpunchi_transmit_id(transmit, host->scratch, GMPUNCHI_ID_KNOCK, host->config.raw, &host->introduction[slot].address,
+                             0);
         return 1;
     }
     return gmpunchi_uplink_transmit(&host->uplink, transmit);
@@ -4607,8 +4554,7 @@ int32_t gmpunch_host_next_event(gmpunch_host *host, gmpunch_event *event) {
         host->introduction[entry.slot].pending--;
         gmpunchi_host_introduction_give(host, entry.slot);
         break;
-    default:
-        event->address = host->uplink.to;
+    default: event->address = host->uplink.to;
     }
     return 1;
 }
@@ -4668,45 +4614,48 @@ int32_t gmpunch_host_get_stats(const gmpunch_host *host, gmpunch_host_stats *sta
 #if !defined(GMPUNCH_NO_MASTER)
 
 #define GMPUNCHI_MASTER_EVENTS 64u
-#define GMPUNCHI_MASTER_LIMIT 4194304u   /* of each table: ids have 22 bits for the place */
-#define GMPUNCHI_USED_PORT_MS 2000u      /* a client repeats "connect" until it is answered: what comes so soon after its
+#define GMPUNCHI_MASTER_LIMIT 4194304u /* of each table: ids have 22 bits for the place */
+#define GMPUNCHI_USED_PORT_MS \
+    2000u                          /* a client repeats "connect" until it is answered: what comes so soon after its
                                             port was used is a repetition, no new client */
-#define GMPUNCHI_RETRY_MS 200u           /* ... unless a request waits so long for a port, and none else comes */
-#define GMPUNCHI_SAME_REG_MS 2500u       /* ... and so is a "reg" so soon after a registration */
-#define GMPUNCHI_CLAIM_MS 10000u         /* so long a registration over TCP may follow its "reg" over UDP and take the port
+#define GMPUNCHI_RETRY_MS 200u     /* ... unless a request waits so long for a port, and none else comes */
+#define GMPUNCHI_SAME_REG_MS 2500u /* ... and so is a "reg" so soon after a registration */
+#define GMPUNCHI_CLAIM_MS \
+    10000u                            /* so long a registration over TCP may follow its "reg" over UDP and take the port
                                             from an older connection */
-#define GMPUNCHI_PORT_ALIVE_MS 30000u    /* a host's port from which something came so recently is not exchanged */
-#define GMPUNCHI_HOST_STALE_MS 200000u   /* a host silent for longer gives way to another at the same IP; classic hosts
+#define GMPUNCHI_PORT_ALIVE_MS 30000u /* a host's port from which something came so recently is not exchanged */
+#define GMPUNCHI_HOST_STALE_MS \
+    200000u                       /* a host silent for longer gives way to another at the same IP; classic hosts
                                             send a sign of life every three minutes */
-#define GMPUNCHI_MASTER_LINES 12u        /* of the longest command */
+#define GMPUNCHI_MASTER_LINES 12u /* of the longest command */
 
 /* Everything known of one public IP. */
 typedef struct gmpunchi_site {
     gmpunch_address ip;
     uint32_t connections;
     uint32_t host_ports, client_ports; /* counts */
-    gmpunchi_list host_port;   /* ports of UDP "reg" */
-    gmpunchi_list client_port; /* ports of UDP "connect", oldest first */
-    gmpunchi_list host;        /* registered connections, oldest first */
-    gmpunchi_list waiting;     /* requests of clients here without a client port, oldest first */
-    gmpunchi_list wanted;      /* requests for a host here whose UDP port is still missing */
+    gmpunchi_list host_port;           /* ports of UDP "reg" */
+    gmpunchi_list client_port;         /* ports of UDP "connect", oldest first */
+    gmpunchi_list host;                /* registered connections, oldest first */
+    gmpunchi_list waiting;             /* requests of clients here without a client port, oldest first */
+    gmpunchi_list wanted;              /* requests for a host here whose UDP port is still missing */
 } gmpunchi_site;
 
 /* A UDP port that somebody announced. */
 typedef struct gmpunchi_port {
-    uint64_t seen_at;      /* announced last */
-    uint64_t heard_at;     /* of a host: any datagram */
+    uint64_t seen_at;  /* announced last */
+    uint64_t heard_at; /* of a host: any datagram */
     uint64_t expiry_since;
-    uint64_t used_at;      /* of a client: when a request took it */
+    uint64_t used_at; /* of a client: when a request took it */
     uint32_t site;
-    uint32_t owner;        /* of a host: the connection that registered with it, or GMPUNCHI_NONE */
+    uint32_t owner; /* of a host: the connection that registered with it, or GMPUNCHI_NONE */
     gmpunchi_link site_link;
     gmpunchi_link expiry_link;
     uint16_t number;
     uint8_t of_host;
-    uint8_t used;          /* of a client */
-    uint8_t again;         /* of a client: announced again after it was used */
-    uint8_t pending;       /* of a client: the request that took it is not answered yet */
+    uint8_t used;    /* of a client */
+    uint8_t again;   /* of a client: announced again after it was used */
+    uint8_t pending; /* of a client: the request that took it is not answered yet */
     uint8_t reserved[2];
 } gmpunchi_port;
 
@@ -4722,7 +4671,7 @@ typedef struct gmpunchi_connection {
     uint32_t site;
     uint64_t timer_since;
     uint64_t command_since;
-    uint64_t active_at;  /* last sign of life, TCP or UDP */
+    uint64_t active_at; /* last sign of life, TCP or UDP */
     uint64_t registered_at;
     uint64_t stalled_since; /* last byte taken of what waits */
     gmpunchi_link timer_link;
@@ -4731,23 +4680,23 @@ typedef struct gmpunchi_connection {
     gmpunchi_link out_link;
     gmpunchi_link stall_link;
     gmpunchi_link failed_link;
-    gmpunchi_list request;   /* of this connection, oldest first */
+    gmpunchi_list request; /* of this connection, oldest first */
     uint32_t requests;
-    uint32_t owed;           /* answers "not found" that follow those of the requests */
+    uint32_t owed; /* answers "not found" that follow those of the requests */
     uint32_t message_first, message_last, messages;
-    uint32_t port;           /* of a host, GMPUNCHI_NONE while its UDP "reg" is missing */
+    uint32_t port; /* of a host, GMPUNCHI_NONE while its UDP "reg" is missing */
     uint8_t timer;
     uint8_t out;
     uint8_t is_host;
     uint8_t after_cr;
-    uint8_t command;         /* whose arguments are being read */
-    uint8_t arguments;       /* still to come */
-    uint8_t stalled;         /* in the list of those that take nothing */
-    uint8_t commanding;      /* in the list of those in the middle of a command */
-    uint8_t failed;          /* could not be answered: in the list of those to be closed */
-    uint8_t *in;             /* what was read of the command so far, as strings; NULL if nothing */
+    uint8_t command;    /* whose arguments are being read */
+    uint8_t arguments;  /* still to come */
+    uint8_t stalled;    /* in the list of those that take nothing */
+    uint8_t commanding; /* in the list of those in the middle of a command */
+    uint8_t failed;     /* could not be answered: in the list of those to be closed */
+    uint8_t *in;        /* what was read of the command so far, as strings; NULL if nothing */
     uint32_t in_len, in_size;
-    uint32_t line_start;     /* of the unfinished line in it */
+    uint32_t line_start; /* of the unfinished line in it */
 } gmpunchi_connection;
 
 /* A "connect" that is not answered yet. */
@@ -4755,12 +4704,12 @@ typedef struct gmpunchi_request {
     gmpunch_address target;
     uint64_t since;
     uint32_t connection;
-    uint32_t port;             /* of the client, GMPUNCHI_NONE while it waits in site->waiting */
+    uint32_t port; /* of the client, GMPUNCHI_NONE while it waits in site->waiting */
     gmpunchi_link site_link;
     gmpunchi_link expiry_link;
     gmpunchi_link connection_link;
     gmpunchi_link wanted_link;
-    uint32_t wanted;           /* the site in whose list it is, or GMPUNCHI_NONE */
+    uint32_t wanted; /* the site in whose list it is, or GMPUNCHI_NONE */
     int32_t expired;
 } gmpunchi_request;
 
@@ -4783,17 +4732,17 @@ struct gmpunch_master {
     uint64_t key[2];
     uint32_t generation;
     gmpunchi_pool site, port, connection, request, message;
-    gmpunchi_map site_map;        /* by ip */
+    gmpunchi_map site_map; /* by ip */
     gmpunchi_list timer[GMPUNCHI_TIMERS];
     gmpunchi_list commanding;
     gmpunchi_list ready, closing, stalled, failed; /* connections by their output */
     gmpunchi_list client_port_expiry, host_port_expiry, request_expiry;
-    uint32_t sending;             /* the connection whose first message was given out last */
-    uint32_t sending_from;        /* where that began */
-    uint8_t *work;                /* the command being read */
+    uint32_t sending;      /* the connection whose first message was given out last */
+    uint32_t sending_from; /* where that began */
+    uint8_t *work;         /* the command being read */
     uint32_t work_size;
     int32_t no_events;
-    uint64_t accept_at;           /* with sockets: when accepting resumes, GMPUNCHI_TIME_NEVER if it never stopped */
+    uint64_t accept_at; /* with sockets: when accepting resumes, GMPUNCHI_TIME_NEVER if it never stopped */
     gmpunchi_master_event event[GMPUNCHI_MASTER_EVENTS];
     uint32_t event_first, events;
 };
@@ -5204,7 +5153,8 @@ GMPUNCHI_FN uint32_t gmpunchi_host_choose_port(const gmpunch_master *master, con
 
 /* Whether a host that registers again keeps its port: it repeats itself, it announced that port again, or something still
    comes from there. Otherwise a router may have given it another. */
-GMPUNCHI_FN int32_t gmpunchi_host_keeps_port(const gmpunch_master *master, const gmpunchi_connection *host, uint64_t before) {
+GMPUNCHI_FN int32_t gmpunchi_host_keeps_port(const gmpunch_master *master, const gmpunchi_connection *host,
+                                             uint64_t before) {
     const gmpunchi_port *port = gmpunchi_port_at(master, host->port);
     return master->object.now - before <= GMPUNCHI_SAME_REG_MS || port->seen_at > before + GMPUNCHI_SAME_REG_MS ||
            master->object.now - port->heard_at <= GMPUNCHI_PORT_ALIVE_MS;
@@ -5372,7 +5322,8 @@ GMPUNCHI_FN void gmpunchi_requests_settle(gmpunch_master *master, uint32_t index
     gmpunchi_connection *connection = gmpunchi_connection_at(master, index);
     uint32_t host, first;
     int32_t failed = 0;
-    while (!failed && (first = connection->request.head) != GMPUNCHI_NONE && gmpunchi_request_is_decided(master, first, &host)) {
+    while (!failed && (first = connection->request.head) != GMPUNCHI_NONE &&
+           gmpunchi_request_is_decided(master, first, &host)) {
         failed = gmpunchi_request_answer(master, gmpunchi_request_at(master, first), host);
         gmpunchi_request_remove(master, first);
     }
@@ -5421,7 +5372,8 @@ GMPUNCHI_FN void gmpunchi_request_add(gmpunch_master *master, uint32_t index, co
     gmpunchi_list_append(&master->request_expiry, &master->request, offsetof(gmpunchi_request, expiry_link), request_index);
     gmpunchi_list_append(&site->waiting, &master->request, offsetof(gmpunchi_request, site_link), request_index);
     port = site->client_port.head;
-    while (port != GMPUNCHI_NONE && gmpunchi_port_at(master, port)->used) port = gmpunchi_port_at(master, port)->site_link.next;
+    while (port != GMPUNCHI_NONE && gmpunchi_port_at(master, port)->used)
+        port = gmpunchi_port_at(master, port)->site_link.next;
     if (port != GMPUNCHI_NONE) gmpunchi_request_use(master, request_index, port);
     gmpunchi_requests_settle(master, index);
 }
@@ -5499,9 +5451,7 @@ GMPUNCHI_FN void gmpunchi_command_run(gmpunch_master *master, uint32_t index, ui
     gmpunch_buffer out;
     uint32_t message;
     switch (command) {
-    case GMPUNCHI_COMMAND_REG:
-        gmpunchi_host_add(master, index);
-        break;
+    case GMPUNCHI_COMMAND_REG: gmpunchi_host_add(master, index); break;
     case GMPUNCHI_COMMAND_REG2:
         if (gmpunchi_decode_reg2(arguments, len, &registration)) {
             master->stats.lines_ignored++;
@@ -5529,8 +5479,7 @@ GMPUNCHI_FN void gmpunchi_command_run(gmpunch_master *master, uint32_t index, ui
         else gmpunchi_encode_version(&out);
         gmpunchi_message_end(master, index, message, &out);
         break;
-    default: /* "ping": a sign of life like any byte; "lobby2": without a lobby it is not answered */
-        break;
+    default: /* "ping": a sign of life like any byte; "lobby2": without a lobby it is not answered */ break;
     }
 }
 
@@ -5590,7 +5539,8 @@ GMPUNCHI_FN int32_t gmpunchi_reading_keep(gmpunch_master *master, gmpunchi_conne
     return GMPUNCH_OK;
 }
 
-int32_t gmpunch_master_tcp_data(gmpunch_master *master, uint64_t now, uint32_t connection_id, const uint8_t *data, size_t len) {
+int32_t gmpunch_master_tcp_data(gmpunch_master *master, uint64_t now, uint32_t connection_id, const uint8_t *data,
+                                size_t len) {
     gmpunchi_connection *connection;
     gmpunchi_reading reading;
     uint32_t index;
@@ -5629,7 +5579,8 @@ int32_t gmpunch_master_tcp_data(gmpunch_master *master, uint64_t now, uint32_t c
     return GMPUNCH_OK;
 }
 
-int32_t gmpunch_master_tcp_accepted(gmpunch_master *master, uint64_t now, const gmpunch_address *from, uint32_t *connection) {
+int32_t gmpunch_master_tcp_accepted(gmpunch_master *master, uint64_t now, const gmpunch_address *from,
+                                    uint32_t *connection) {
     gmpunchi_connection *added;
     gmpunch_address normal;
     uint32_t index, site;
@@ -5941,7 +5892,8 @@ GMPUNCHI_FN void gmpunchi_master_clear(gmpunch_master *master) {
     uint32_t i;
     for (i = 0; i < master->connection.touched; i++)
         if (gmpunchi_connection_at(master, i)->generation)
-            gmpunchi_master_release(master, gmpunchi_connection_at(master, i)->in, gmpunchi_connection_at(master, i)->in_size);
+            gmpunchi_master_release(master, gmpunchi_connection_at(master, i)->in,
+                                    gmpunchi_connection_at(master, i)->in_size);
     gmpunchi_master_pool_free(master, &master->site);
     gmpunchi_master_pool_free(master, &master->port);
     gmpunchi_master_pool_free(master, &master->connection);
@@ -6023,7 +5975,8 @@ int32_t gmpunch_master_tcp_writable(gmpunch_master *master, uint64_t now, uint32
     gmpunchi_advance(&master->object, now);
     index = gmpunchi_connection_index(master, connection);
     if (index == GMPUNCHI_NONE) return GMPUNCH_ERR_CONNECTION;
-    if (gmpunchi_connection_at(master, index)->out == GMPUNCHI_OUT_BLOCKED) gmpunchi_out_enter(master, index, GMPUNCHI_OUT_READY);
+    if (gmpunchi_connection_at(master, index)->out == GMPUNCHI_OUT_BLOCKED)
+        gmpunchi_out_enter(master, index, GMPUNCHI_OUT_READY);
     return GMPUNCH_OK;
 }
 
@@ -6126,9 +6079,7 @@ GMPUNCHI_FN int32_t gmpunchi_net_would_block(int32_t error) {
 #endif
 }
 
-GMPUNCHI_FN int32_t gmpunchi_net_interrupted(int32_t error) {
-    return error == GMPUNCHI_NET_ERROR(EINTR);
-}
+GMPUNCHI_FN int32_t gmpunchi_net_interrupted(int32_t error) { return error == GMPUNCHI_NET_ERROR(EINTR); }
 
 /* Winsock counts its users itself. */
 GMPUNCHI_FN int32_t gmpunchi_net_start(void) {
@@ -6160,9 +6111,7 @@ uint64_t gmpunch_now_us(void) {
 #endif
 }
 
-uint64_t gmpunch_now(void) {
-    return gmpunch_now_us() / 1000u;
-}
+uint64_t gmpunch_now(void) { return gmpunch_now_us() / 1000u; }
 
 /* A number that others can't guess, as far as the system has one. */
 GMPUNCHI_FN uint64_t gmpunchi_seed(const void *address) {
@@ -6254,7 +6203,8 @@ GMPUNCHI_FN uintptr_t gmpunchi_socket_open(uint8_t family, int type) {
 }
 
 /* For a socket of `family`: an IPv4 address towards an IPv6 socket is mapped. 0 if it can't be. */
-GMPUNCHI_FN gmpunchi_socklen gmpunchi_to_sockaddr(const gmpunch_address *address, uint8_t family, struct sockaddr_storage *out) {
+GMPUNCHI_FN gmpunchi_socklen gmpunchi_to_sockaddr(const gmpunch_address *address, uint8_t family,
+                                                  struct sockaddr_storage *out) {
     memset(out, 0, sizeof *out);
     if (family == 6) {
         struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)(void *)out;
@@ -6371,8 +6321,8 @@ GMPUNCHI_FN int32_t gmpunchi_udp_send(uintptr_t socket, uint8_t family, const gm
         part[0].len = (ULONG)prefix_len;
         part[1].buf = (CHAR *)(uintptr_t)payload;
         part[1].len = (ULONG)len;
-        if (WSASendTo((gmpunchi_handle)socket, part, 2, &sent, 0, (const struct sockaddr *)(const void *)&address, address_len,
-                      NULL, NULL) == 0)
+        if (WSASendTo((gmpunchi_handle)socket, part, 2, &sent, 0, (const struct sockaddr *)(const void *)&address,
+                      address_len, NULL, NULL) == 0)
             return GMPUNCH_OK;
 #else
         struct iovec part[2];
@@ -6568,7 +6518,8 @@ GMPUNCHI_FN uint32_t gmpunchi_lookup(const char *name, uint16_t port, gmpunch_ad
 #define GMPUNCHI_DRIVE_SOCKETS 4u
 #define GMPUNCHI_DRIVE_ROUNDS 64u /* of reading, per call of _poll: a flood must not keep the caller */
 #define GMPUNCHI_DRIVE_STREAK 16u /* datagrams read before the other sockets get their turn */
-#define GMPUNCHI_DRIVE_ROOM (GMPUNCH_DATAGRAM_HEADER_SIZE + 1u + 1u) /* around a payload: header, escape, and one byte
+#define GMPUNCHI_DRIVE_ROOM \
+    (GMPUNCH_DATAGRAM_HEADER_SIZE + 1u + 1u) /* around a payload: header, escape, and one byte
                                                                         that tells of a datagram too long */
 
 /* The sockets of a client or a host. */
@@ -6579,12 +6530,12 @@ typedef struct gmpunchi_drive {
     uint8_t family[GMPUNCHI_DRIVE_SOCKETS];
     uint32_t sockets;
     uint32_t socket_mode;
-    uint32_t udp_ready;     /* the socket to read from before waiting again, GMPUNCHI_NONE */
-    uint32_t streak;        /* datagrams read in a row without a look at the others */
+    uint32_t udp_ready; /* the socket to read from before waiting again, GMPUNCHI_NONE */
+    uint32_t streak;    /* datagrams read in a row without a look at the others */
     uintptr_t tcp;
     uint32_t connection;
     int32_t connecting;
-    int32_t tcp_full;       /* waits for room to send */
+    int32_t tcp_full; /* waits for room to send */
     gmpunch_address bind_to;
     uint32_t max_packet;
     uint32_t rx_size;
@@ -6740,7 +6691,8 @@ GMPUNCHI_FN int32_t gmpunchi_drive_game_data(gmpunchi_drive *drive, gmpunch_even
                                              uint32_t index, size_t len) {
     const uint8_t *payload = drive->rx;
     size_t payload_len = len;
-    uint32_t escape = (drive->client ? drive->client->config.escape : drive->host->config.escape) ? GMPUNCH_DATAGRAM_ESCAPE : 0;
+    uint32_t escape =
+        (drive->client ? drive->client->config.escape : drive->host->config.escape) ? GMPUNCH_DATAGRAM_ESCAPE : 0;
     memset(event, 0, sizeof *event);
     if (drive->host) {
         event->peer = gmpunch_host_find_peer(drive->host, from);
@@ -6881,7 +6833,8 @@ GMPUNCHI_FN int32_t gmpunchi_drive_poll(gmpunchi_drive *drive, gmpunch_event *ev
 GMPUNCHI_FN void gmpunchi_drive_close(gmpunchi_drive *drive) {
     uint32_t i;
     gmpunchi_socket_close(&drive->tcp);
-    for (i = drive->socket_mode == GMPUNCH_SOCKET_OWN ? 0 : 1; i < drive->sockets; i++) gmpunchi_socket_close(&drive->udp[i]);
+    for (i = drive->socket_mode == GMPUNCH_SOCKET_OWN ? 0 : 1; i < drive->sockets; i++)
+        gmpunchi_socket_close(&drive->udp[i]);
     gmpunchi_net_stop();
 }
 
@@ -6952,7 +6905,8 @@ int32_t gmpunch_client_open(const gmpunch_client_config *given, gmpunch_client *
     if (gmpunchi_net_start()) return GMPUNCH_ERR_SOCKET;
     if (!given->seed) config.seed = gmpunchi_seed(&config);
     memset(&resolved, 0, sizeof resolved);
-    if (gmpunchi_parse_endpoint(config.server, 0, &resolved.server, name) || resolved.server.port) result = GMPUNCH_ERR_CONFIG;
+    if (gmpunchi_parse_endpoint(config.server, 0, &resolved.server, name) || resolved.server.port)
+        result = GMPUNCH_ERR_CONFIG;
     else if (name[0] && !gmpunchi_lookup(name, 0, &resolved.server, 1)) result = GMPUNCH_ERR_ADDRESS;
     if (!result && !config.direct_only && config.master) gmpunchi_resolve_master(config.master, &resolved);
     if (!result)
@@ -6964,7 +6918,8 @@ int32_t gmpunch_client_open(const gmpunch_client_config *given, gmpunch_client *
     }
     client->object.drive = drive = (gmpunchi_drive *)memory;
     drive->client = client;
-    result = gmpunchi_drive_open(drive, &bind_to, config.bind_port, config.socket_mode, config.udp_socket, config.max_packet);
+    result =
+        gmpunchi_drive_open(drive, &bind_to, config.bind_port, config.socket_mode, config.udp_socket, config.max_packet);
     if (result) {
         error = gmpunchi_net_error();
         gmpunch_client_close(client);
@@ -7001,7 +6956,8 @@ int32_t gmpunch_host_open(const gmpunch_host_config *given, gmpunch_host **out) 
     }
     host->object.drive = drive = (gmpunchi_drive *)memory;
     drive->host = host;
-    result = gmpunchi_drive_open(drive, &bind_to, config.bind_port, config.socket_mode, config.udp_socket, config.max_packet);
+    result =
+        gmpunchi_drive_open(drive, &bind_to, config.bind_port, config.socket_mode, config.udp_socket, config.max_packet);
     if (result) {
         error = gmpunchi_net_error();
         gmpunch_host_close(host);
@@ -7025,9 +6981,7 @@ GMPUNCHI_FN gmpunchi_drive *gmpunchi_host_drive(const gmpunch_host *host) {
 }
 
 /* What a call on no object, or on one without sockets, returns. */
-GMPUNCHI_FN int32_t gmpunchi_no_drive(const void *object) {
-    return object ? GMPUNCH_ERR_STATE : GMPUNCH_ERR_ARGUMENT;
-}
+GMPUNCHI_FN int32_t gmpunchi_no_drive(const void *object) { return object ? GMPUNCH_ERR_STATE : GMPUNCH_ERR_ARGUMENT; }
 
 int32_t gmpunch_client_poll(gmpunch_client *client, gmpunch_event *event, uint32_t timeout_ms) {
     gmpunchi_drive *drive = gmpunchi_client_drive(client);
@@ -7074,8 +7028,8 @@ int32_t gmpunch_client_send(gmpunch_client *client, const void *data, size_t len
     gmpunchi_drive *drive = gmpunchi_client_drive(client);
     if (!drive) return gmpunchi_no_drive(client);
     if (client->stage != GMPUNCH_STAGE_CONNECTED) return GMPUNCH_ERR_NOT_CONNECTED;
-    return gmpunchi_drive_send_game(drive, &client->peer, client->socket_index, client->peer_raw,
-                                    client->config.escape, &client->live, data, len);
+    return gmpunchi_drive_send_game(drive, &client->peer, client->socket_index, client->peer_raw, client->config.escape,
+                                    &client->live, data, len);
 }
 
 int32_t gmpunch_host_send(gmpunch_host *host, uint32_t peer, const void *data, size_t len) {
@@ -7086,7 +7040,8 @@ int32_t gmpunch_host_send(gmpunch_host *host, uint32_t peer, const void *data, s
     slot = gmpunchi_peer_slot(host, peer);
     if (slot == GMPUNCHI_NONE) return GMPUNCH_ERR_PEER;
     to = &host->peer[slot];
-    return gmpunchi_drive_send_game(drive, &to->address, to->socket_index, to->raw, host->config.escape, &to->live, data, len);
+    return gmpunchi_drive_send_game(drive, &to->address, to->socket_index, to->raw, host->config.escape, &to->live, data,
+                                    len);
 }
 
 int32_t gmpunch_host_send_all(gmpunch_host *host, const void *data, size_t len) {
@@ -7176,23 +7131,19 @@ uintptr_t gmpunch_host_socket(const gmpunch_host *host) {
     return drive ? drive->udp[0] : GMPUNCHI_NO_SOCKET;
 }
 
-int32_t gmpunch_client_os_error(const gmpunch_client *client) {
-    return client ? client->object.os_error : 0;
-}
+int32_t gmpunch_client_os_error(const gmpunch_client *client) { return client ? client->object.os_error : 0; }
 
-int32_t gmpunch_host_os_error(const gmpunch_host *host) {
-    return host ? host->object.os_error : 0;
-}
+int32_t gmpunch_host_os_error(const gmpunch_host *host) { return host ? host->object.os_error : 0; }
 
 /* ---- the master's sockets ---- */
 
 #if !defined(GMPUNCH_NO_MASTER)
 
-#define GMPUNCHI_MASTER_RX 4096u        /* bytes read at once; a command over UDP is far shorter */
-#define GMPUNCHI_MASTER_ACCEPTS 64u     /* per round and listener */
-#define GMPUNCHI_MASTER_DATAGRAMS 256u  /* per round and socket */
-#define GMPUNCHI_ACCEPT_PAUSE_MS 100u   /* without descriptors left */
-#define GMPUNCHI_BIND_TRIES 32u         /* for a port that is free for TCP and UDP */
+#define GMPUNCHI_MASTER_RX 4096u       /* bytes read at once; a command over UDP is far shorter */
+#define GMPUNCHI_MASTER_ACCEPTS 64u    /* per round and listener */
+#define GMPUNCHI_MASTER_DATAGRAMS 256u /* per round and socket */
+#define GMPUNCHI_ACCEPT_PAUSE_MS 100u  /* without descriptors left */
+#define GMPUNCHI_BIND_TRIES 32u        /* for a port that is free for TCP and UDP */
 
 /* The sockets of a master. Entries 0 to 2 * binds - 1 are UDP and TCP listener of each bind in turn, the others its
    connections; place[] finds the entry of a connection by the low bits of its id. */
@@ -7200,8 +7151,8 @@ typedef struct gmpunchi_master_drive {
     uint32_t binds;
     uint8_t family[GMPUNCH_MASTER_MAX_BINDS];
     gmpunchi_pollfd *entry;
-    uint32_t *connection;  /* id of each entry's connection */
-    uint32_t *place;       /* as long as entry */
+    uint32_t *connection; /* id of each entry's connection */
+    uint32_t *place;      /* as long as entry */
     uint32_t entries, capacity;
     uint8_t rx[GMPUNCHI_MASTER_RX];
 } gmpunchi_master_drive;
@@ -7318,7 +7269,8 @@ GMPUNCHI_FN void gmpunchi_master_drive_accept(gmpunch_master *master, gmpunchi_m
     }
 }
 
-GMPUNCHI_FN void gmpunchi_master_drive_read(gmpunch_master *master, gmpunchi_master_drive *drive, uint64_t now, uint32_t at) {
+GMPUNCHI_FN void gmpunchi_master_drive_read(gmpunch_master *master, gmpunchi_master_drive *drive, uint64_t now,
+                                            uint32_t at) {
     gmpunchi_pollfd *entry = &drive->entry[at];
     int32_t got, os_error;
     uint32_t i;
@@ -7483,9 +7435,7 @@ int32_t gmpunch_master_local_address(const gmpunch_master *master, uint32_t inde
     return gmpunchi_socket_local((uintptr_t)drive->entry[2 * index].fd, address, NULL);
 }
 
-int32_t gmpunch_master_os_error(const gmpunch_master *master) {
-    return master ? master->object.os_error : 0;
-}
+int32_t gmpunch_master_os_error(const gmpunch_master *master) { return master ? master->object.os_error : 0; }
 
 GMPUNCHI_FN void gmpunchi_master_drive_close(gmpunch_master *master) {
     gmpunchi_master_drive *drive = (gmpunchi_master_drive *)master->object.drive;
