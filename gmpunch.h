@@ -169,7 +169,8 @@ answer (a classic peer, which never does, has a longer limit at the host and non
 #include <stddef.h>
 #include <stdint.h>
 
-/* clang-format off: comments of declarations are aligned by hand */
+/* comments of declarations are aligned by hand */
+/* clang-format off */
 
 #define GMPUNCH_VERSION_MAJOR 0
 #define GMPUNCH_VERSION_MINOR 1
@@ -184,11 +185,11 @@ answer (a classic peer, which never does, has a longer limit at the host and non
 #define GMPUNCH_MASTER_PROTOCOL_VERSION "1.2.5"
 #define GMPUNCH_MINIMUM_PROTOCOL_VERSION "1.2.0"
 
-#define GMPUNCH_DEFAULT_PORT 6510 /* of a master, TCP and UDP */
-#define GMPUNCH_NEVER 0xffffffffu /* a duration without end */
+#define GMPUNCH_DEFAULT_PORT 6510      /* of a master, TCP and UDP */
+#define GMPUNCH_NEVER 0xffffffffu      /* a duration without end */
 #define GMPUNCH_DATAGRAM_HEADER_SIZE 12
 #define GMPUNCH_DATA_STRINGS 8
-#define GMPUNCH_MAX_PACKET 65000 /* upper limit of max_packet, bytes of payload */
+#define GMPUNCH_MAX_PACKET 65000       /* upper limit of max_packet, bytes of payload */
 
 #if !defined(GMPUNCH_API)
 #if defined(GMPUNCH_STATIC)
@@ -220,21 +221,21 @@ extern "C" {
 enum {
     GMPUNCH_OK = 0,
     /* the call was wrong */
-    GMPUNCH_ERR_ARGUMENT = -100, /* a pointer is NULL, a value out of range, a text not understood */
-    GMPUNCH_ERR_CONFIG = -101,   /* a config field is out of range, or struct_size is not one of this library */
-    GMPUNCH_ERR_ADDRESS = -102,  /* no numeric address, or no port from 1 to 65535 */
-    GMPUNCH_ERR_RESERVED = -103, /* the payload would be taken for protocol: see >>after */
+    GMPUNCH_ERR_ARGUMENT = -100,         /* a pointer is NULL, a value out of range, a text not understood */
+    GMPUNCH_ERR_CONFIG = -101,           /* a config field is out of range, or struct_size is not one of this library */
+    GMPUNCH_ERR_ADDRESS = -102,          /* no numeric address, or no port from 1 to 65535 */
+    GMPUNCH_ERR_RESERVED = -103,         /* the payload would be taken for protocol: see >>after */
     /* not now */
-    GMPUNCH_ERR_STATE = -200,         /* not in this state, or not on an object made by _create (or _open) */
-    GMPUNCH_ERR_NOT_CONNECTED = -201, /* no connection to send over */
-    GMPUNCH_ERR_PEER = -202,          /* no peer with this id (any more) */
-    GMPUNCH_ERR_CONNECTION = -203,    /* no TCP connection with this id (any more) */
-    GMPUNCH_ERR_WOULD_BLOCK = -204,   /* the system took nothing now; a packet was not sent */
+    GMPUNCH_ERR_STATE = -200,            /* not in this state, or not on an object made by _create (or _open) */
+    GMPUNCH_ERR_NOT_CONNECTED = -201,    /* no connection to send over */
+    GMPUNCH_ERR_PEER = -202,             /* no peer with this id (any more) */
+    GMPUNCH_ERR_CONNECTION = -203,       /* no TCP connection with this id (any more) */
+    GMPUNCH_ERR_WOULD_BLOCK = -204,      /* the system took nothing now; a packet was not sent */
     /* no room */
-    GMPUNCH_ERR_MEMORY = -300,   /* the allocator gave nothing, or the memory handed in is too small */
-    GMPUNCH_ERR_FULL = -301,     /* a table or buffer is at its limit */
-    GMPUNCH_ERR_TOO_LONG = -302, /* longer than a limit allows */
-    GMPUNCH_ERR_END = -303,      /* a read past the end of a buffer */
+    GMPUNCH_ERR_MEMORY = -300,           /* the allocator gave nothing, or the memory handed in is too small */
+    GMPUNCH_ERR_FULL = -301,             /* a table or buffer is at its limit */
+    GMPUNCH_ERR_TOO_LONG = -302,         /* longer than a limit allows */
+    GMPUNCH_ERR_END = -303,              /* a read past the end of a buffer */
     /* the system said no; the OS error is readable */
     GMPUNCH_ERR_SOCKET = -400,           /* any other socket error */
     GMPUNCH_ERR_ADDRESS_IN_USE = -401,   /* the port is taken */
@@ -272,13 +273,13 @@ enum {
 
 /* What is logged. The item is stable and can be counted or filtered; the text is for people. */
 enum {
-    GMPUNCH_LOG_ITEM_STAGE = 1,  /* the object entered another stage */
-    GMPUNCH_LOG_ITEM_MASTER = 2, /* the connection to the master */
+    GMPUNCH_LOG_ITEM_STAGE = 1,          /* the object entered another stage */
+    GMPUNCH_LOG_ITEM_MASTER = 2,         /* the connection to the master */
     GMPUNCH_LOG_ITEM_INTRODUCTION = 3,
-    GMPUNCH_LOG_ITEM_PEER = 4,      /* joined, left */
-    GMPUNCH_LOG_ITEM_REFUSED = 5,   /* a limit or a rule refused something */
-    GMPUNCH_LOG_ITEM_MALFORMED = 6, /* bytes that are not the protocol */
-    GMPUNCH_LOG_ITEM_SOCKET = 7     /* a system call failed */
+    GMPUNCH_LOG_ITEM_PEER = 4,           /* joined, left */
+    GMPUNCH_LOG_ITEM_REFUSED = 5,        /* a limit or a rule refused something */
+    GMPUNCH_LOG_ITEM_MALFORMED = 6,      /* bytes that are not the protocol */
+    GMPUNCH_LOG_ITEM_SOCKET = 7          /* a system call failed */
 };
 
 /* Called during a call of the object that logs; must not call that object. The text is borrowed. */
@@ -309,23 +310,23 @@ enum {
 
 /* How a client joins. A zeroed struct with `server` set is valid. Texts are copied. */
 typedef struct gmpunch_client_config {
-    uint32_t struct_size;       /* sizeof(gmpunch_client_config); 0 where header and library are of one build */
-    int32_t raw;                /* 1: send without GameMaker's 12-byte header until the host is seen to use it. Default 0 */
-    int32_t escape;             /* 1: escape game packets that look like protocol, see >>after. Default 0 */
-    int32_t direct_only;        /* 1: no master, only knock at server:direct_port. Default 0 */
-    const char *master;         /* "address", "address:port", "[ipv6]:port" or "name:port"; port 6510 unless given. A name is
+    uint32_t struct_size; /* sizeof(gmpunch_client_config); 0 where header and library are of one build */
+    int32_t raw;          /* 1: send without GameMaker's 12-byte header until the host is seen to use it. Default 0 */
+    int32_t escape;       /* 1: escape game packets that look like protocol, see >>after. Default 0 */
+    int32_t direct_only;  /* 1: no master, only knock at server:direct_port. Default 0 */
+    const char *master;   /* "address", "address:port", "[ipv6]:port" or "name:port"; port 6510 unless given. A name is
                              resolved by _open (the one call that may block); after _create by gmpunch_client_set_master.
                              NULL only with direct_only */
-    const char *server;         /* the host's public IP, numeric; _open also takes a name. Required */
-    const char *bind_address;   /* numeric local address for UDP and TCP; NULL: any */
-    uint16_t bind_port;         /* local UDP port; 0: chosen by the system */
-    uint16_t direct_port;       /* the host's UDP port if the master can't help; 0: unknown, then there is no fall-back */
-    uint32_t socket_mode;       /* GMPUNCH_SOCKET_. Default GMPUNCH_SOCKET_OWN */
-    uintptr_t udp_socket;       /* the application's socket (a descriptor, or a SOCKET on Windows) */
-    uint32_t timeout_ms;        /* from open to CONNECTED, or else FAILED. Default 15000 */
-    uint32_t master_timeout_ms; /* of it, for the master's answer. Default 5000 */
-    uint32_t announce_interval_ms;  /* between UDP "connect"s until the master answers. Default 250 */
-    uint32_t knock_interval_ms;     /* between knocks. Default 50 */
+    const char *server;   /* the host's public IP, numeric; _open also takes a name. Required */
+    const char *bind_address; /* numeric local address for UDP and TCP; NULL: any */
+    uint16_t bind_port;       /* local UDP port; 0: chosen by the system */
+    uint16_t direct_port;     /* the host's UDP port if the master can't help; 0: unknown, then there is no fall-back */
+    uint32_t socket_mode;     /* GMPUNCH_SOCKET_. Default GMPUNCH_SOCKET_OWN */
+    uintptr_t udp_socket;     /* the application's socket (a descriptor, or a SOCKET on Windows) */
+    uint32_t timeout_ms;           /* from open to CONNECTED, or else FAILED. Default 15000 */
+    uint32_t master_timeout_ms;    /* of it, for the master's answer. Default 5000 */
+    uint32_t announce_interval_ms; /* between UDP "connect"s until the master answers. Default 250 */
+    uint32_t knock_interval_ms;    /* between knocks. Default 50 */
     uint32_t keepalive_interval_ms; /* between knocks once connected, if nothing else was sent. Default 15000 */
     uint32_t peer_timeout_ms;       /* silence of a host that answers knocks after which it is LOST. Default 45000 */
     uint32_t max_packet;  /* largest payload received, bytes. Default 2048; with _open it is part of the allocation */
@@ -339,24 +340,24 @@ typedef struct gmpunch_client_config {
     gmpunch_allocator allocator; /* zero: malloc and free */
     gmpunch_log_function log;    /* NULL: silent */
     void *log_user;
-    int32_t *os_error; /* if _open fails, the system's error number goes here. NULL: not wanted */
+    int32_t *os_error;    /* if _open fails, the system's error number goes here. NULL: not wanted */
 } gmpunch_client_config;
 
 /* How a host lets others join. A zeroed struct is valid: then it has no master and only answers. Texts are copied. */
 typedef struct gmpunch_host_config {
-    uint32_t struct_size;      /* sizeof(gmpunch_host_config); 0 where header and library are of one build */
-    int32_t raw;               /* 1: knock without GameMaker's 12-byte header until the peer is seen to use it. Default 0 */
-    int32_t escape;            /* 1: escape game packets that look like protocol, see >>after. Default 0 */
-    int32_t require_mediation; /* 1: only clients that the master introduced are let in. The IP counts, not the port: a
+    uint32_t struct_size;       /* sizeof(gmpunch_host_config); 0 where header and library are of one build */
+    int32_t raw;                /* 1: knock without GameMaker's 12-byte header until the peer is seen to use it. Default 0 */
+    int32_t escape;             /* 1: escape game packets that look like protocol, see >>after. Default 0 */
+    int32_t require_mediation;  /* 1: only clients that the master introduced are let in. The IP counts, not the port: a
                                    symmetric NAT uses another port towards each destination. Default 0 */
-    const char *master;        /* as in gmpunch_client_config; NULL: none, clients come directly */
-    const char *bind_address;  /* numeric local address for UDP and TCP; NULL: any */
-    uint16_t bind_port;        /* local UDP port; 0: chosen by the system */
-    uint16_t reserved;         /* 0 */
-    uint32_t socket_mode;      /* GMPUNCH_SOCKET_. Default GMPUNCH_SOCKET_OWN */
-    uintptr_t udp_socket;      /* the application's socket */
+    const char *master;         /* as in gmpunch_client_config; NULL: none, clients come directly */
+    const char *bind_address;   /* numeric local address for UDP and TCP; NULL: any */
+    uint16_t bind_port;         /* local UDP port; 0: chosen by the system */
+    uint16_t reserved;          /* 0 */
+    uint32_t socket_mode;       /* GMPUNCH_SOCKET_. Default GMPUNCH_SOCKET_OWN */
+    uintptr_t udp_socket;       /* the application's socket */
     const char *data[GMPUNCH_DATA_STRINGS]; /* strings for the lobby and for clients; NULL: empty. No control characters */
-    uint32_t data_capacity;         /* bytes for all eight strings together, each with a NUL. Default 1024, at most 32768 */
+    uint32_t data_capacity;     /* bytes for all eight strings together, each with a NUL. Default 1024, at most 32768 */
     uint32_t register_interval_ms;  /* between registrations. Default 180000 */
     uint32_t reconnect_min_ms;      /* first pause when the master's connection ended; doubles with each failure, with
                                        jitter. Default 1000 */
@@ -365,14 +366,14 @@ typedef struct gmpunch_host_config {
     uint32_t ping_interval_ms;      /* TCP "ping" to the master. Default 60000 */
     uint32_t knock_interval_ms;     /* between knocks at an introduced client. Default 50 */
     uint32_t introduction_timeout_ms; /* how long it is knocked at and counts as introduced. Default 15000 */
-    uint32_t peer_timeout_ms;         /* silence of a peer that answers knocks after which it LEFT. Default 45000 */
-    uint32_t idle_timeout_ms;         /* silence of any other peer after which it LEFT. Default 300000 */
-    uint32_t kick_ms;                 /* how long a kicked address stays refused. Default 60000 */
-    uint32_t max_peers;               /* default 64, at most 65535. Kicked addresses take the free places */
-    uint32_t max_introductions;       /* at once. Default 64, at most 65535 */
-    uint32_t max_packet;              /* largest payload received, bytes. Default 2048; with _open part of the allocation */
-    uint64_t seed;                    /* as in gmpunch_client_config */
-    void *memory;                     /* as in gmpunch_client_config, gmpunch_host_memory_size(config) bytes */
+    uint32_t peer_timeout_ms;       /* silence of a peer that answers knocks after which it LEFT. Default 45000 */
+    uint32_t idle_timeout_ms;       /* silence of any other peer after which it LEFT. Default 300000 */
+    uint32_t kick_ms;               /* how long a kicked address stays refused. Default 60000 */
+    uint32_t max_peers;             /* default 64, at most 65535. Kicked addresses take the free places */
+    uint32_t max_introductions;     /* at once. Default 64, at most 65535 */
+    uint32_t max_packet;            /* largest payload received, bytes. Default 2048; with _open part of the allocation */
+    uint64_t seed;                  /* as in gmpunch_client_config */
+    void *memory;                   /* as in gmpunch_client_config, gmpunch_host_memory_size(config) bytes */
     size_t memory_size;
     gmpunch_allocator allocator;
     gmpunch_log_function log;
@@ -382,34 +383,34 @@ typedef struct gmpunch_host_config {
 
 /* A master. A zeroed struct is valid. */
 typedef struct gmpunch_master_config {
-    uint32_t struct_size;     /* sizeof(gmpunch_master_config); 0 where header and library are of one build */
-    int32_t any_port;         /* 1: `port` is ignored and the system chooses one (readable afterwards). Default 0 */
-    const char *bind_address; /* numeric local address, or several with commas between ("192.0.2.1,[2001:db8::1]"), at most
+    uint32_t struct_size;       /* sizeof(gmpunch_master_config); 0 where header and library are of one build */
+    int32_t any_port;           /* 1: `port` is ignored and the system chooses one (readable afterwards). Default 0 */
+    const char *bind_address;   /* numeric local address, or several with commas between ("192.0.2.1,[2001:db8::1]"), at most
                                    GMPUNCH_MASTER_MAX_BINDS; NULL: any, IPv4 and IPv6 where the system has both */
-    uint16_t port;            /* TCP and UDP. Default 6510 */
-    uint16_t reserved;        /* 0 */
-    uint32_t hold_ms;         /* how long a request waits for UDP ports that did not come yet. Default 1000 */
-    uint32_t client_port_ms;  /* how long a client's UDP port is kept for its request. Default 10000 */
-    uint32_t host_port_ms;    /* how long a host's UDP port is kept without a TCP registration. Default 60000 */
-    uint32_t command_timeout_ms;          /* from the first byte of a command to its last, then closed. Default 5000 */
-    uint32_t idle_timeout_ms;             /* a connection without command or registration is closed. Default 60000 */
-    uint32_t host_timeout_ms;             /* a host from which nothing came, TCP or UDP, is closed. Default 1800000 */
-    uint32_t write_timeout_ms;            /* a peer that takes no byte of what waits for it is closed. Default 15000 */
-    uint32_t max_connections;             /* TCP connections, hosts included. Default 65536, at most 4194304 */
-    uint32_t max_connections_per_ip;      /* default 256 */
-    uint32_t max_ports;                   /* remembered UDP ports. Default 131072, at most 4194304 */
-    uint32_t max_ports_per_ip;            /* of hosts, and as many of clients. Default 64 */
-    uint32_t max_requests;                /* requests on hold. Default 65536, at most 4194304 */
+    uint16_t port;              /* TCP and UDP. Default 6510 */
+    uint16_t reserved;          /* 0 */
+    uint32_t hold_ms;           /* how long a request waits for UDP ports that did not come yet. Default 1000 */
+    uint32_t client_port_ms;    /* how long a client's UDP port is kept for its request. Default 10000 */
+    uint32_t host_port_ms;      /* how long a host's UDP port is kept without a TCP registration. Default 60000 */
+    uint32_t command_timeout_ms; /* from the first byte of a command to its last, then closed. Default 5000 */
+    uint32_t idle_timeout_ms;   /* a connection without command or registration is closed. Default 60000 */
+    uint32_t host_timeout_ms;   /* a host from which nothing came, TCP or UDP, is closed. Default 1800000 */
+    uint32_t write_timeout_ms;  /* a peer that takes no byte of what waits for it is closed. Default 15000 */
+    uint32_t max_connections;   /* TCP connections, hosts included. Default 65536, at most 4194304 */
+    uint32_t max_connections_per_ip; /* default 256 */
+    uint32_t max_ports;         /* remembered UDP ports. Default 131072, at most 4194304 */
+    uint32_t max_ports_per_ip;  /* of hosts, and as many of clients. Default 64 */
+    uint32_t max_requests;      /* requests on hold. Default 65536, at most 4194304 */
     uint32_t max_requests_per_connection; /* on hold. Default 8 */
-    uint32_t max_messages;                /* messages that wait to be sent. Default 131072, at most 4194304 */
+    uint32_t max_messages;      /* messages that wait to be sent. Default 131072, at most 4194304 */
     uint32_t max_messages_per_connection; /* default 64 */
-    uint32_t max_line; /* bytes of a line; a longer one closes the connection. Default 1024, at most 65536 */
-    uint64_t seed;     /* key of the hash tables: keep it secret. 0: _open takes one from the system, _create
+    uint32_t max_line;          /* bytes of a line; a longer one closes the connection. Default 1024, at most 65536 */
+    uint64_t seed;              /* key of the hash tables: keep it secret. 0: _open takes one from the system, _create
                                    takes 1 */
     gmpunch_allocator allocator;
     gmpunch_log_function log;
     void *log_user;
-    int32_t *os_error; /* if _open fails, the system's error number goes here. NULL: not wanted */
+    int32_t *os_error;          /* if _open fails, the system's error number goes here. NULL: not wanted */
 } gmpunch_master_config;
 
 #define GMPUNCH_MASTER_MAX_BINDS 8
@@ -419,26 +420,26 @@ typedef struct gmpunch_master_config {
 enum {
     GMPUNCH_EVENT_NONE = 0,
     /* client and host */
-    GMPUNCH_EVENT_DATA = 1,    /* a game packet: data, len (borrowed until the next _poll, _next_event or _input_udp
+    GMPUNCH_EVENT_DATA = 1,         /* a game packet: data, len (borrowed until the next _poll, _next_event or _input_udp
                                        of this object; sending it on is fine), address, peer at a host */
-    GMPUNCH_EVENT_RESOLVE = 2, /* the master's name should be looked up (again): gmpunch_client_resolve or
+    GMPUNCH_EVENT_RESOLVE = 2,      /* the master's name should be looked up (again): gmpunch_client_resolve or
                                        gmpunch_host_resolve when a pause is welcome, or _set_master from elsewhere. Until
                                        then the known addresses are tried again */
     /* client */
-    GMPUNCH_EVENT_FOUND = 10,     /* the master knows the host: address. Again after each new source port */
-    GMPUNCH_EVENT_FALLBACK = 11,  /* the master can't help (reason): knocks at server:direct_port now, address */
-    GMPUNCH_EVENT_CONNECTED = 12, /* welcome: address that really answered, how */
-    GMPUNCH_EVENT_FAILED = 13,    /* final: reason; cause, stage and the counters say more */
-    GMPUNCH_EVENT_LOST = 14,      /* final: the connected host is silent: reason */
-    GMPUNCH_EVENT_HOST_DATA = 15, /* the host's data strings: gmpunch_event_string */
+    GMPUNCH_EVENT_FOUND = 10,       /* the master knows the host: address. Again after each new source port */
+    GMPUNCH_EVENT_FALLBACK = 11,    /* the master can't help (reason): knocks at server:direct_port now, address */
+    GMPUNCH_EVENT_CONNECTED = 12,   /* welcome: address that really answered, how */
+    GMPUNCH_EVENT_FAILED = 13,      /* final: reason; cause, stage and the counters say more */
+    GMPUNCH_EVENT_LOST = 14,        /* final: the connected host is silent: reason */
+    GMPUNCH_EVENT_HOST_DATA = 15,   /* the host's data strings: gmpunch_event_string */
     /* host */
-    GMPUNCH_EVENT_REGISTERED = 20,   /* registration handed to the master's connection: address of the master. The protocol
+    GMPUNCH_EVENT_REGISTERED = 20,  /* registration handed to the master's connection: address of the master. The protocol
                                        has no confirmation */
     GMPUNCH_EVENT_UNREGISTERED = 21, /* the master's connection ended or could not be made: reason; it is tried again */
-    GMPUNCH_EVENT_INTRODUCED = 22,   /* the master named a client: address. It is knocked at */
+    GMPUNCH_EVENT_INTRODUCED = 22,  /* the master named a client: address. It is knocked at */
     GMPUNCH_EVENT_INTRODUCTION_EXPIRED = 23, /* that client was never heard: address */
-    GMPUNCH_EVENT_JOINED = 24,               /* a new peer: peer, address, how */
-    GMPUNCH_EVENT_LEFT = 25,                 /* a peer is gone, its id no longer valid: peer, address, reason */
+    GMPUNCH_EVENT_JOINED = 24,      /* a new peer: peer, address, how */
+    GMPUNCH_EVENT_LEFT = 25,        /* a peer is gone, its id no longer valid: peer, address, reason */
     /* master, for observers */
     GMPUNCH_EVENT_HOST_ADDED = 30,   /* address: of its TCP connection */
     GMPUNCH_EVENT_HOST_REMOVED = 31, /* address, reason */
@@ -468,9 +469,9 @@ enum {
 
 /* Where a client stands. */
 enum {
-    GMPUNCH_STAGE_MASTER = 1, /* asks the master */
-    GMPUNCH_STAGE_PUNCH = 2,  /* knocks at the address that the master gave */
-    GMPUNCH_STAGE_DIRECT = 3, /* knocks at server:direct_port */
+    GMPUNCH_STAGE_MASTER = 1,    /* asks the master */
+    GMPUNCH_STAGE_PUNCH = 2,     /* knocks at the address that the master gave */
+    GMPUNCH_STAGE_DIRECT = 3,    /* knocks at server:direct_port */
     GMPUNCH_STAGE_CONNECTED = 4,
     GMPUNCH_STAGE_FAILED = 5,
     GMPUNCH_STAGE_LOST = 6
@@ -484,12 +485,12 @@ enum {
 
 /* One event. The size never changes: new fields take the place of `reserved`. Fields that an event does not name are 0. */
 typedef struct gmpunch_event {
-    int32_t type;   /* GMPUNCH_EVENT_ */
-    int32_t reason; /* GMPUNCH_REASON_ */
-    int32_t cause;  /* client: why the master could not help, if that came before */
-    int32_t stage;  /* client: GMPUNCH_STAGE_ in which it happened */
-    int32_t how;    /* GMPUNCH_HOW_ */
-    uint32_t peer;  /* host: id of the peer; never 0, exact in a double, not used again soon */
+    int32_t type;            /* GMPUNCH_EVENT_ */
+    int32_t reason;          /* GMPUNCH_REASON_ */
+    int32_t cause;           /* client: why the master could not help, if that came before */
+    int32_t stage;           /* client: GMPUNCH_STAGE_ in which it happened */
+    int32_t how;             /* GMPUNCH_HOW_ */
+    uint32_t peer;           /* host: id of the peer; never 0, exact in a double, not used again soon */
     gmpunch_address address;
     gmpunch_address other;
     uint32_t elapsed_ms;     /* client: since it was opened */
@@ -506,10 +507,10 @@ typedef struct gmpunch_event {
 
 /* What a state machine wants done [sans-I/O]. The size never changes. */
 enum {
-    GMPUNCH_TRANSMIT_UDP = 1,      /* send data from the UDP socket socket_index to `to` */
-    GMPUNCH_TRANSMIT_TCP_OPEN = 2, /* open a TCP connection to `to`, called `connection` from now on */
-    GMPUNCH_TRANSMIT_TCP_SEND = 3, /* send data on it; if not all was taken, say so with _tcp_sent */
-    GMPUNCH_TRANSMIT_TCP_CLOSE = 4 /* close it; nothing more is to be said about it */
+    GMPUNCH_TRANSMIT_UDP = 1,       /* send data from the UDP socket socket_index to `to` */
+    GMPUNCH_TRANSMIT_TCP_OPEN = 2,  /* open a TCP connection to `to`, called `connection` from now on */
+    GMPUNCH_TRANSMIT_TCP_SEND = 3,  /* send data on it; if not all was taken, say so with _tcp_sent */
+    GMPUNCH_TRANSMIT_TCP_CLOSE = 4  /* close it; nothing more is to be said about it */
 };
 typedef struct gmpunch_transmit {
     int32_t kind;          /* GMPUNCH_TRANSMIT_ */
@@ -520,7 +521,7 @@ typedef struct gmpunch_transmit {
     gmpunch_address to;
     uint32_t len;
     uint32_t reserved;
-    const uint8_t *data; /* borrowed until the next call */
+    const uint8_t *data;   /* borrowed until the next call */
 } gmpunch_transmit;
 
 /* Names for people and logs, lower case with underscores ("host_silent"); never NULL. */
@@ -628,8 +629,8 @@ GMPUNCH_API int32_t gmpunch_address_same_ip(const gmpunch_address *a, const gmpu
 
 /* For applications with a socket of their own. The flags of a peer are in gmpunch_peer_info and gmpunch_client_server. */
 enum {
-    GMPUNCH_DATAGRAM_RAW = 1,   /* without GameMaker's header */
-    GMPUNCH_DATAGRAM_ESCAPE = 2 /* `escape` of the config is on */
+    GMPUNCH_DATAGRAM_RAW = 1,    /* without GameMaker's header */
+    GMPUNCH_DATAGRAM_ESCAPE = 2  /* `escape` of the config is on */
 };
 /* Puts GameMaker's header (and an escape byte) in front of a game packet. Returns the datagram's length, or an error:
    GMPUNCH_ERR_RESERVED (see >>after; only without escape), GMPUNCH_ERR_TOO_LONG (size is too small, or len is over
@@ -657,15 +658,15 @@ typedef struct gmpunch_client_stats {
     uint32_t master_attempts; /* TCP connections asked for */
     uint32_t master_answers;
     uint32_t knocks_sent;
-    uint32_t knocks_heard; /* of the host */
+    uint32_t knocks_heard;    /* of the host */
     uint32_t welcomes_heard;
     uint32_t keepalives_sent;
-    uint32_t sockets_used;   /* source ports tried */
-    uint32_t strangers;      /* knocks and welcomes from other addresses, ignored */
-    uint32_t malformed;      /* datagrams whose length field is wrong, answers of the master that are no protocol */
-    uint32_t oversized;      /* datagrams over max_packet, dropped */
-    uint32_t events_dropped; /* never CONNECTED, FAILED or LOST */
-    uint32_t sends_failed;   /* datagrams that the system did not take */
+    uint32_t sockets_used;    /* source ports tried */
+    uint32_t strangers;       /* knocks and welcomes from other addresses, ignored */
+    uint32_t malformed;       /* datagrams whose length field is wrong, answers of the master that are no protocol */
+    uint32_t oversized;       /* datagrams over max_packet, dropped */
+    uint32_t events_dropped;  /* never CONNECTED, FAILED or LOST */
+    uint32_t sends_failed;    /* datagrams that the system did not take */
 } gmpunch_client_stats;
 
 /* Bytes that _create, or _open if sockets is 1, needs for this config. 0 if a field is out of range. */
@@ -715,38 +716,38 @@ GMPUNCH_API int32_t gmpunch_client_get_stats(const gmpunch_client *client, gmpun
 typedef struct gmpunch_host gmpunch_host;
 
 typedef struct gmpunch_peer_info {
-    uint32_t struct_size; /* set before the call, as in gmpunch_client_stats */
-    uint32_t peer;        /* id */
+    uint32_t struct_size;    /* set before the call, as in gmpunch_client_stats */
+    uint32_t peer;           /* id */
     gmpunch_address address;
-    int32_t how;           /* GMPUNCH_HOW_PUNCHED if it was introduced */
-    uint32_t flags;        /* GMPUNCH_DATAGRAM_ for gmpunch_datagram_encode */
-    int32_t answers;       /* 1: has been seen to answer keep-alives: no classic peer */
-    uint32_t socket_index; /* the UDP socket that it talks to */
-    uint32_t connected_ms; /* since it joined */
-    uint32_t silent_ms;    /* since it was heard */
+    int32_t how;             /* GMPUNCH_HOW_PUNCHED if it was introduced */
+    uint32_t flags;          /* GMPUNCH_DATAGRAM_ for gmpunch_datagram_encode */
+    int32_t answers;         /* 1: has been seen to answer keep-alives: no classic peer */
+    uint32_t socket_index;   /* the UDP socket that it talks to */
+    uint32_t connected_ms;   /* since it joined */
+    uint32_t silent_ms;      /* since it was heard */
 } gmpunch_peer_info;
 
 typedef struct gmpunch_host_stats {
-    uint32_t struct_size;   /* set before the call, as in gmpunch_client_stats */
-    uint32_t peers;         /* now */
-    uint32_t introductions; /* now */
-    uint32_t registered;    /* 1: the registration was handed to the master's connection, which still stands */
-    uint32_t registrations; /* so far */
+    uint32_t struct_size;    /* set before the call, as in gmpunch_client_stats */
+    uint32_t peers;          /* now */
+    uint32_t introductions;  /* now */
+    uint32_t registered;     /* 1: the registration was handed to the master's connection, which still stands */
+    uint32_t registrations;  /* so far */
     uint32_t master_attempts;
-    uint32_t introduced; /* clients named by the master */
+    uint32_t introduced;     /* clients named by the master */
     uint32_t joined;
     uint32_t left;
     uint32_t knocks_sent;
     uint32_t knocks_heard;
     uint32_t welcomes_sent;
-    uint32_t data_sent; /* answers with the data strings */
+    uint32_t data_sent;      /* answers with the data strings */
     uint32_t keepalives_sent;
-    uint32_t refused_full;       /* knocks refused because max_peers are connected */
+    uint32_t refused_full;   /* knocks refused because max_peers are connected */
     uint32_t refused_unmediated; /* ... because of require_mediation */
     uint32_t refused_kicked;
     uint32_t refused_introductions; /* because max_introductions are knocked at, or the address can be no client's */
-    uint32_t strangers;             /* game packets and data requests from addresses that are no peers */
-    uint32_t malformed;             /* as in gmpunch_client_stats */
+    uint32_t strangers;      /* game packets and data requests from addresses that are no peers */
+    uint32_t malformed;      /* as in gmpunch_client_stats */
     uint32_t oversized;
     uint32_t events_dropped; /* never JOINED or LEFT */
     uint32_t sends_failed;
@@ -792,22 +793,22 @@ GMPUNCH_API int32_t gmpunch_host_get_stats(const gmpunch_host *host, gmpunch_hos
 typedef struct gmpunch_master gmpunch_master;
 
 typedef struct gmpunch_master_stats {
-    uint32_t struct_size; /* set before the call, as in gmpunch_client_stats */
-    uint32_t connections; /* now */
-    uint32_t hosts;       /* now: registered over TCP */
-    uint32_t requests;    /* now: on hold */
-    uint32_t ports;       /* now: remembered UDP ports */
+    uint32_t struct_size;    /* set before the call, as in gmpunch_client_stats */
+    uint32_t connections;    /* now */
+    uint32_t hosts;          /* now: registered over TCP */
+    uint32_t requests;       /* now: on hold */
+    uint32_t ports;          /* now: remembered UDP ports */
     uint32_t reserved;
-    uint64_t memory;        /* now: bytes from the allocator */
-    uint64_t accepted;      /* connections */
-    uint64_t registrations; /* TCP "reg" and "reg2" */
-    uint64_t requested;     /* "connect" */
-    uint64_t introductions; /* answered as found, host told */
-    uint64_t portless;      /* answered as found, but the client's UDP port never came: host not told */
+    uint64_t memory;         /* now: bytes from the allocator */
+    uint64_t accepted;       /* connections */
+    uint64_t registrations;  /* TCP "reg" and "reg2" */
+    uint64_t requested;      /* "connect" */
+    uint64_t introductions;  /* answered as found, host told */
+    uint64_t portless;       /* answered as found, but the client's UDP port never came: host not told */
     uint64_t not_found;
-    uint64_t udp_received;           /* datagrams */
-    uint64_t udp_ignored;            /* of them no command */
-    uint64_t lines_ignored;          /* unknown or malformed lines over TCP */
+    uint64_t udp_received;   /* datagrams */
+    uint64_t udp_ignored;    /* of them no command */
+    uint64_t lines_ignored;  /* unknown or malformed lines over TCP */
     uint64_t refused_connections;    /* max_connections */
     uint64_t refused_connections_ip; /* max_connections_per_ip */
     uint64_t refused_ports;          /* max_ports, max_ports_per_ip */
