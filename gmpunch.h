@@ -37,9 +37,9 @@ CONTENTS (search for the words behind >>)
     >>after         what is still taken as protocol once connected, and how a game escapes it
     >>switches      compile-time switches
     declarations:   >>config >>results >>events >>buffer-api >>address-api >>datagram-api >>client-api >>host-api
-                    >>master-api >>socket-api
-    implementation: >>platform >>memory >>bytes >>buffer >>address >>wire >>uplink >>client >>host >>master >>sockets
-                    >>drive; each uses only what stands above it
+                    >>lobby-api >>master-api >>socket-api
+    implementation: >>platform >>memory >>bytes >>buffer >>address >>wire >>uplink >>client >>host >>lobby >>master
+                    >>sockets >>drive; each uses only what stands above it
 
 
 >>concepts ==========================================================================================================
@@ -333,6 +333,9 @@ typedef struct gmpunch_client_config {
     uint32_t max_sockets; /* 1 to 4: how many UDP sockets it may use one after the other. A classic host that took the
                              client for known stays mute for that port: a new source port helps. Default 3 with _open
                              and GMPUNCH_SOCKET_OWN, otherwise 1 */
+    int32_t ask_data;     /* 1: asks for the host's data strings once connected, as gmpunch_client_request_data does.
+                             Default 0 */
+    uint32_t reserved;    /* 0 */
     uint64_t seed;        /* for the jitter of pauses. 0: _open takes one from clock and address; _create takes 1 */
     void *memory;         /* memory of the caller instead of an allocation, aligned for any type; at least
                              gmpunch_client_memory_size(config) bytes, kept until _close. NULL: allocate */
@@ -381,6 +384,34 @@ typedef struct gmpunch_host_config {
     int32_t *os_error;
 } gmpunch_host_config;
 
+/* How a lobby is sorted, and limited. */
+#define GMPUNCH_SORT_DATE 0u           /* by the time of registration; 1 to 8: by that data string */
+#define GMPUNCH_LIMIT_NONE 0xffffffffu /* a limit of 0: an empty list, from a master that answers */
+
+/* A request for the list of hosts. A zeroed struct with `master` set is valid: all hosts, the oldest first. Texts are
+   copied. */
+typedef struct gmpunch_lobby_config {
+    uint32_t struct_size;       /* sizeof(gmpunch_lobby_config); 0 where header and library are of one build */
+    uint32_t sort_by;           /* GMPUNCH_SORT_DATE, or 1 to 8 */
+    int32_t descending;         /* 1: the newest, or the greatest string, first. Default 0 */
+    uint32_t limit;             /* most hosts; 0: all, GMPUNCH_LIMIT_NONE: none */
+    const char *master;         /* as in gmpunch_client_config. Required */
+    const char *bind_address;   /* numeric local address; NULL: any */
+    const char *filter[GMPUNCH_DATA_STRINGS]; /* only hosts with exactly this data string; NULL or "": any. No control
+                                   characters, each at most 65536 bytes */
+    uint32_t timeout_ms;        /* longest silence of the master, also while connecting. Default 10000 */
+    uint32_t max_entry;         /* bytes of one host's JSON; a longer one is passed over and counted. Default 65536, 1024 to
+                                   16777216; it is part of the allocation */
+    uint32_t max_entries;       /* of the list; a longer one ends as _FAILED with GMPUNCH_REASON_LIMIT. Default 1000000 */
+    uint32_t reserved;          /* 0 */
+    void *memory;               /* as in gmpunch_client_config, gmpunch_lobby_memory_size(config) bytes */
+    size_t memory_size;
+    gmpunch_allocator allocator;
+    gmpunch_log_function log;
+    void *log_user;
+    int32_t *os_error;
+} gmpunch_lobby_config;
+
 /* A master. A zeroed struct is valid. */
 typedef struct gmpunch_master_config {
     uint32_t struct_size;       /* sizeof(gmpunch_master_config); 0 where header and library are of one build */
@@ -389,13 +420,20 @@ typedef struct gmpunch_master_config {
                                    GMPUNCH_MASTER_MAX_BINDS; NULL: any, IPv4 and IPv6 where the system has both */
     uint16_t port;              /* TCP and UDP. Default 6510 */
     uint16_t reserved;          /* 0 */
+    int32_t no_lobby;           /* 1: "lobby2" is not answered (unless testing), no strings are kept. Default 0 */
+    int32_t testing;            /* 1: says so to "istesting", tells its name, and has a lobby in any case. Default 0 */
+    const char *name;           /* for "testinginfos": text without control characters, at most 255 bytes. NULL: "gmpunch" */
     uint32_t hold_ms;           /* how long a request waits for UDP ports that did not come yet. Default 1000 */
     uint32_t client_port_ms;    /* how long a client's UDP port is kept for its request. Default 10000 */
     uint32_t host_port_ms;      /* how long a host's UDP port is kept without a TCP registration. Default 60000 */
     uint32_t command_timeout_ms; /* from the first byte of a command to its last, then closed. Default 5000 */
     uint32_t idle_timeout_ms;   /* a connection without command or registration is closed. Default 60000 */
     uint32_t host_timeout_ms;   /* a host from which nothing came, TCP or UDP, is closed. Default 1800000 */
-    uint32_t write_timeout_ms;  /* a peer that takes no byte of what waits for it is closed. Default 15000 */
+    uint32_t write_timeout_ms;  /* a peer that takes less than 64 KiB, and not all, of what waits for it in this time is
+                                   closed. Default 15000 */
+    uint32_t introduction_gap_ms; /* between two introductions to one host: a GameMaker game takes one TCP read for one
+                                   message. Not for hosts that sent "reg" and then "reg2" on one connection, which read a
+                                   stream. Default 50; GMPUNCH_NEVER: no gap */
     uint32_t max_connections;   /* TCP connections, hosts included. Default 65536, at most 4194304 */
     uint32_t max_connections_per_ip; /* default 256 */
     uint32_t max_ports;         /* remembered UDP ports. Default 131072, at most 4194304 */
@@ -404,7 +442,13 @@ typedef struct gmpunch_master_config {
     uint32_t max_requests_per_connection; /* on hold. Default 8 */
     uint32_t max_messages;      /* messages that wait to be sent. Default 131072, at most 4194304 */
     uint32_t max_messages_per_connection; /* default 64 */
-    uint32_t max_line;          /* bytes of a line; a longer one closes the connection. Default 1024, at most 65536 */
+    uint32_t max_line;          /* bytes of a line; a longer one closes the connection. Default 1024, 64 to 65536 */
+    uint32_t max_data;          /* bytes of all hosts' data strings together; a host beyond is registered, but not listed.
+                                   Default 67108864 */
+    uint32_t max_lobby;         /* bytes of one lobby list; a longer one ends with the last host that fits. Default 33554432,
+                                   4096 to 1073741824 */
+    uint32_t max_lobby_memory;  /* bytes of all lobby lists and requests that wait to be sent; a request beyond closes its
+                                   connection. Default 134217728 */
     uint64_t seed;              /* key of the hash tables: keep it secret. 0: _open takes one from the system, _create
                                    takes 1 */
     gmpunch_allocator allocator;
@@ -444,7 +488,11 @@ enum {
     GMPUNCH_EVENT_HOST_ADDED = 30,   /* address: of its TCP connection */
     GMPUNCH_EVENT_HOST_REMOVED = 31, /* address, reason */
     GMPUNCH_EVENT_INTRODUCTION = 32, /* address: the client; other: the host */
-    GMPUNCH_EVENT_NOT_FOUND = 33     /* address: the client; other: the asked for IP */
+    GMPUNCH_EVENT_NOT_FOUND = 33,    /* address: the client; other: the asked for IP */
+    /* lobby; _FAILED as well */
+    GMPUNCH_EVENT_LOBBY_ENTRY = 40,  /* a host: address without port, created, gmpunch_event_string; count: its place in the
+                                       list, from 1 */
+    GMPUNCH_EVENT_LOBBY_DONE = 41    /* final: that was the list; count: of its entries */
 };
 
 /* Why. gmpunch_reason_text has advice for each. */
@@ -463,7 +511,7 @@ enum {
     GMPUNCH_REASON_CLOSED = 11,            /* the other side closed */
     GMPUNCH_REASON_REPLACED = 12,          /* a newer registration of the same host took its place */
     GMPUNCH_REASON_SOCKET = 13,            /* the system failed a socket: os_error */
-    GMPUNCH_REASON_LIMIT = 14,             /* a limit of the master: line length, waiting messages */
+    GMPUNCH_REASON_LIMIT = 14,             /* a limit of the master: line length, waiting messages; or of a lobby's config */
     GMPUNCH_REASON_VERSION = 15            /* "reg2" with a version below GMPUNCH_MINIMUM_PROTOCOL_VERSION */
 };
 
@@ -502,7 +550,9 @@ typedef struct gmpunch_event {
     uint32_t socket_index;   /* the UDP socket it came on */
     uint32_t len;            /* of data, bytes */
     const uint8_t *data;
-    uint32_t reserved[4];
+    uint64_t created;        /* lobby: when the host registered, Unix time in seconds */
+    uint32_t count;          /* lobby */
+    uint32_t reserved[1];
 } gmpunch_event;
 
 /* What a state machine wants done [sans-I/O]. The size never changes. */
@@ -531,7 +581,7 @@ GMPUNCH_API const char *gmpunch_stage_name(int32_t stage);
 GMPUNCH_API const char *gmpunch_how_name(int32_t how);
 /* A sentence that tells a player what to do; never NULL. */
 GMPUNCH_API const char *gmpunch_reason_text(int32_t reason);
-/* String 1 to 8 of a GMPUNCH_EVENT_HOST_DATA, borrowed as event->data is; "" for any other event or number. */
+/* String 1 to 8 of a GMPUNCH_EVENT_HOST_DATA or _LOBBY_ENTRY, borrowed as event->data is; "" for any other event or number. */
 GMPUNCH_API const char *gmpunch_event_string(const gmpunch_event *event, uint32_t number);
 
 /* >>buffer-api ========================================================================================================= */
@@ -787,6 +837,41 @@ GMPUNCH_API int32_t gmpunch_host_set_data(gmpunch_host *host, uint32_t number, c
 GMPUNCH_API int32_t gmpunch_host_commit_data(gmpunch_host *host, uint64_t now);
 GMPUNCH_API int32_t gmpunch_host_get_stats(const gmpunch_host *host, gmpunch_host_stats *stats);
 
+/* >>lobby-api ========================================================================================================== */
+
+/* Downloads the list of hosts from any master: one request, then GMPUNCH_EVENT_LOBBY_ENTRY for each host, and at last
+   GMPUNCH_EVENT_LOBBY_DONE or GMPUNCH_EVENT_FAILED. Entries are yielded as they arrive, so that a list of any length needs the
+   same memory. A master without a lobby does not answer: then it ends with GMPUNCH_REASON_MASTER_SILENT. */
+typedef struct gmpunch_lobby gmpunch_lobby;
+
+typedef struct gmpunch_lobby_stats {
+    uint32_t struct_size;     /* set before the call, as in gmpunch_client_stats */
+    uint32_t master_attempts; /* TCP connections asked for */
+    uint32_t entries;         /* yielded */
+    uint32_t oversized;       /* entries over max_entry, passed over */
+    uint64_t bytes;           /* of the answer so far */
+} gmpunch_lobby_stats;
+
+/* These are as those of the client, see there. */
+GMPUNCH_API size_t gmpunch_lobby_memory_size(const gmpunch_lobby_config *config, int32_t sockets);
+GMPUNCH_API int32_t gmpunch_lobby_create(const gmpunch_lobby_config *config, uint64_t now, gmpunch_lobby **lobby);
+GMPUNCH_API void gmpunch_lobby_close(gmpunch_lobby *lobby);
+GMPUNCH_API int32_t gmpunch_lobby_set_master(gmpunch_lobby *lobby, uint64_t now, const gmpunch_address *addresses,
+                                             uint32_t count);
+GMPUNCH_API int32_t gmpunch_lobby_tcp_opened(gmpunch_lobby *lobby, uint64_t now, uint32_t connection);
+/* [sans-I/O] Returns how many bytes were taken, or an error. If not all, an entry is ready: call _next_event until it gives 0,
+   then offer the rest. */
+GMPUNCH_API int32_t gmpunch_lobby_tcp_data(gmpunch_lobby *lobby, uint64_t now, uint32_t connection, const uint8_t *data,
+                                           size_t len);
+GMPUNCH_API int32_t gmpunch_lobby_tcp_closed(gmpunch_lobby *lobby, uint64_t now, uint32_t connection, int32_t os_error);
+GMPUNCH_API int32_t gmpunch_lobby_tcp_sent(gmpunch_lobby *lobby, uint32_t connection, size_t taken);
+GMPUNCH_API int32_t gmpunch_lobby_tcp_writable(gmpunch_lobby *lobby, uint64_t now, uint32_t connection);
+GMPUNCH_API int32_t gmpunch_lobby_tick(gmpunch_lobby *lobby, uint64_t now);
+GMPUNCH_API uint64_t gmpunch_lobby_next_deadline(const gmpunch_lobby *lobby);
+GMPUNCH_API int32_t gmpunch_lobby_next_transmit(gmpunch_lobby *lobby, gmpunch_transmit *transmit);
+GMPUNCH_API int32_t gmpunch_lobby_next_event(gmpunch_lobby *lobby, gmpunch_event *event);
+GMPUNCH_API int32_t gmpunch_lobby_get_stats(const gmpunch_lobby *lobby, gmpunch_lobby_stats *stats);
+
 /* >>master-api ========================================================================================================= */
 
 #if !defined(GMPUNCH_NO_MASTER)
@@ -823,6 +908,17 @@ typedef struct gmpunch_master_stats {
     uint64_t closed_version;         /* ... "reg2" with a version that is too low */
     uint64_t closed_full;            /* ... no room for an answer: max_messages, max_messages_per_connection */
     uint64_t events_dropped;
+    uint64_t listed;                 /* now: hosts in the lobby */
+    uint64_t data_bytes;             /* now: of data strings */
+    uint64_t lobby_bytes;            /* now: of lists and requests that wait to be sent, or are kept for the next */
+    uint64_t lobby_requests;         /* "lobby2", answered or not */
+    uint64_t lobby_built;            /* lists made; the other requests got one that was there */
+    uint64_t lobby_truncated;        /* lists cut at max_lobby */
+    uint64_t refused_data;           /* max_data: host not listed */
+    uint64_t refused_lobby;          /* max_lobby_memory: connection closed */
+    uint64_t tcp_bytes_in;
+    uint64_t tcp_bytes_out;
+    uint64_t udp_bytes_in;
 } gmpunch_master_stats;
 
 /* [sans-I/O] As those of the client, where not said otherwise. */
@@ -839,6 +935,9 @@ GMPUNCH_API int32_t gmpunch_master_tcp_data(gmpunch_master *master, uint64_t now
 GMPUNCH_API int32_t gmpunch_master_tcp_closed(gmpunch_master *master, uint64_t now, uint32_t connection, int32_t os_error);
 GMPUNCH_API int32_t gmpunch_master_tcp_sent(gmpunch_master *master, uint32_t connection, size_t taken);
 GMPUNCH_API int32_t gmpunch_master_tcp_writable(gmpunch_master *master, uint64_t now, uint32_t connection);
+/* [sans-I/O] `now` is this Unix time, for the hosts that register from now on. Without it their `createdTime` is 0. With
+   _open the system's clock is used. */
+GMPUNCH_API int32_t gmpunch_master_set_unix_time(gmpunch_master *master, uint64_t now, uint64_t unix_seconds);
 GMPUNCH_API int32_t gmpunch_master_tick(gmpunch_master *master, uint64_t now);
 GMPUNCH_API uint64_t gmpunch_master_next_deadline(const gmpunch_master *master);
 GMPUNCH_API int32_t gmpunch_master_next_transmit(gmpunch_master *master, gmpunch_transmit *transmit);
@@ -892,6 +991,13 @@ GMPUNCH_API int32_t gmpunch_host_waits(const gmpunch_host *host, gmpunch_wait *w
 GMPUNCH_API int32_t gmpunch_host_local_address(const gmpunch_host *host, gmpunch_address *address);
 GMPUNCH_API uintptr_t gmpunch_host_socket(const gmpunch_host *host);
 GMPUNCH_API int32_t gmpunch_host_os_error(const gmpunch_host *host);
+
+/* As those of the client. */
+GMPUNCH_API int32_t gmpunch_lobby_open(const gmpunch_lobby_config *config, gmpunch_lobby **lobby);
+GMPUNCH_API int32_t gmpunch_lobby_poll(gmpunch_lobby *lobby, gmpunch_event *event, uint32_t timeout_ms);
+GMPUNCH_API int32_t gmpunch_lobby_resolve(gmpunch_lobby *lobby);
+GMPUNCH_API int32_t gmpunch_lobby_waits(const gmpunch_lobby *lobby, gmpunch_wait *waits, uint32_t capacity);
+GMPUNCH_API int32_t gmpunch_lobby_os_error(const gmpunch_lobby *lobby);
 
 #if !defined(GMPUNCH_NO_MASTER)
 /* Binds TCP and UDP on the same port. Never blocks. */
@@ -1052,6 +1158,8 @@ static const gmpunchi_name gmpunchi_events[] = {
     {GMPUNCH_EVENT_HOST_REMOVED, "host_removed", ""},
     {GMPUNCH_EVENT_INTRODUCTION, "introduction", ""},
     {GMPUNCH_EVENT_NOT_FOUND, "not_found", ""},
+    {GMPUNCH_EVENT_LOBBY_ENTRY, "lobby_entry", ""},
+    {GMPUNCH_EVENT_LOBBY_DONE, "lobby_done", ""},
 };
 
 const char *gmpunch_event_name(int32_t type) {
@@ -1105,7 +1213,7 @@ static const gmpunchi_name gmpunchi_reasons[] = {
     {GMPUNCH_REASON_REPLACED, "replaced", "A newer registration of the same host took its place."},
     {GMPUNCH_REASON_SOCKET, "socket",
      "The system refused a network operation. Check the firewall and the network connection."},
-    {GMPUNCH_REASON_LIMIT, "limit", "A limit of the server was reached."},
+    {GMPUNCH_REASON_LIMIT, "limit", "A limit of the server, or for what it may send, was reached."},
     {GMPUNCH_REASON_VERSION, "version", "The game's version of the protocol is too old for this server."},
 };
 
@@ -1378,6 +1486,17 @@ GMPUNCHI_FN void gmpunchi_list_remove(gmpunchi_list *list, const gmpunchi_pool *
     else gmpunchi_link_at(pool, offset, link->prev)->next = link->next;
     if (link->next == GMPUNCHI_NONE) list->tail = link->prev;
     else gmpunchi_link_at(pool, offset, link->next)->prev = link->prev;
+}
+
+/* `by` takes the place of `index`. */
+GMPUNCHI_FN void gmpunchi_list_replace(gmpunchi_list *list, const gmpunchi_pool *pool, size_t offset, uint32_t index,
+                                       uint32_t by) {
+    gmpunchi_link *link = gmpunchi_link_at(pool, offset, by);
+    *link = *gmpunchi_link_at(pool, offset, index);
+    if (link->prev == GMPUNCHI_NONE) list->head = by;
+    else gmpunchi_link_at(pool, offset, link->prev)->next = by;
+    if (link->next == GMPUNCHI_NONE) list->tail = by;
+    else gmpunchi_link_at(pool, offset, link->next)->prev = by;
 }
 
 /* >>bytes ============================================================================================================== */
@@ -2118,6 +2237,13 @@ GMPUNCHI_FN int32_t gmpunchi_encode_connect(gmpunch_buffer *out, const gmpunch_a
     return gmpunchi_encode_line(out, ip);
 }
 
+/* Whether a text has characters that a line can't carry. */
+GMPUNCHI_FN int32_t gmpunchi_has_control(const char *text) {
+    for (; *text; text++)
+        if ((uint8_t)*text < 0x20 || *text == 0x7f) return 1;
+    return 0;
+}
+
 /* A lobby request. The wire has the two directions swapped: "ASC" is what the deployed master sorts descending. */
 typedef struct gmpunchi_lobby_request {
     const char *filter[GMPUNCH_DATA_STRINGS]; /* NULL or "": any */
@@ -2447,25 +2573,33 @@ GMPUNCHI_FN size_t gmpunchi_utf8_len(const uint8_t *text, size_t len, uint32_t *
     return need;
 }
 
-/* Writes a JSON string as the deployed master does (< > & = ' as \u00xx, the rest of Unicode as it is) and replaces what is
-   no UTF-8 by U+FFFD. */
+/* Whether a byte stands for itself in the master's JSON. */
+GMPUNCHI_FN int32_t gmpunchi_json_plain(uint8_t c) {
+    return c >= 0x20 && c < 0x7f && c != '"' && c != '\\' && c != '<' && c != '>' && c != '&' && c != '=' && c != '\'';
+}
+
+/* Writes a JSON string as the deployed master does (< > & = ' as \u00xx, the rest of Unicode as it is but for its two line
+   ends) and replaces what is no UTF-8 by U+FFFD. */
 GMPUNCHI_FN int32_t gmpunchi_encode_json_string(gmpunch_buffer *out, const char *text) {
     static const char hex[] = "0123456789abcdef";
     const uint8_t *at = (const uint8_t *)text;
-    size_t len = strlen(text);
+    size_t len = strlen(text), step;
     gmpunch_buffer_write_u8(out, '"');
-    while (len) {
-        uint32_t code = 0;
-        size_t step = gmpunchi_utf8_len(at, len, &code);
+    for (; len; at += step, len -= step) {
+        uint32_t code = 0, shift = 16;
+        for (step = 0; step < len && gmpunchi_json_plain(at[step]); step++) {}
+        if (step) {
+            gmpunch_buffer_write_bytes(out, at, step);
+            continue;
+        }
+        step = gmpunchi_utf8_len(at, len, &code);
         if (step == 0) {
             gmpunch_buffer_write_text(out, "\xef\xbf\xbd");
             step = 1;
         } else if (code == '"' || code == '\\') {
             gmpunch_buffer_write_u8(out, '\\');
             gmpunch_buffer_write_u8(out, at[0]);
-        } else if (code < 0x20 || code == 0x7f || code == 0x2028 || code == 0x2029 ||
-                   (code < 0x7f && strchr("<>&='", (int)code))) {
-            uint32_t shift = 16;
+        } else if (code < 0x80 || code == 0x2028 || code == 0x2029) {
             gmpunch_buffer_write_text(out, "\\u");
             while (shift) {
                 shift -= 4;
@@ -2474,8 +2608,6 @@ GMPUNCHI_FN int32_t gmpunchi_encode_json_string(gmpunch_buffer *out, const char 
         } else {
             gmpunch_buffer_write_bytes(out, at, step);
         }
-        at += step;
-        len -= step;
     }
     return gmpunch_buffer_write_u8(out, '"');
 }
@@ -2640,12 +2772,69 @@ GMPUNCHI_FN uint64_t gmpunchi_json_number(gmpunchi_json *json) {
     return value;
 }
 
+/* A word of letters: true, false, null. */
+GMPUNCHI_FN void gmpunchi_json_word(gmpunchi_json *json, const char *word) {
+    for (; *word && !json->error; word++) {
+        if (json->at == json->end) json->error = GMPUNCH_ERR_END;
+        else if (*json->at++ != (uint8_t)*word) json->error = GMPUNCH_ERR_MALFORMED;
+    }
+}
+
+GMPUNCHI_FN void gmpunchi_json_digits(gmpunchi_json *json) {
+    const uint8_t *start = json->at;
+    while (json->at < json->end && gmpunchi_is_digit(*json->at)) json->at++;
+    if (json->at == json->end) json->error = GMPUNCH_ERR_END; /* more may come */
+    else if (json->at == start) json->error = GMPUNCH_ERR_MALFORMED;
+}
+
+#define GMPUNCHI_JSON_DEPTH 8 /* of arrays and objects in a value that is passed over */
+
+/* Passes over a value of any type. */
+GMPUNCHI_FN void gmpunchi_json_skip(gmpunchi_json *json, int32_t depth) {
+    char *mark = json->text;
+    size_t room = json->text_room;
+    int32_t c = gmpunchi_json_peek(json), close = c == '{' ? '}' : ']', first = 1;
+    if (c == '"') {
+        gmpunchi_json_string(json);
+        json->text = mark;
+        json->text_room = room;
+    } else if (c == '{' || c == '[') {
+        if (depth == GMPUNCHI_JSON_DEPTH) json->error = GMPUNCH_ERR_TOO_LONG;
+        for (json->at++; !json->error; first = 0) {
+            if (gmpunchi_json_peek(json) == close) break;
+            if (!first) gmpunchi_json_expect(json, ',');
+            if (c == '{') {
+                if (gmpunchi_json_peek(json) != '"' && !json->error) json->error = GMPUNCH_ERR_MALFORMED;
+                gmpunchi_json_skip(json, depth + 1);
+                gmpunchi_json_expect(json, ':');
+            }
+            gmpunchi_json_skip(json, depth + 1);
+        }
+        gmpunchi_json_expect(json, close);
+    } else if (c == 't' || c == 'f' || c == 'n') {
+        gmpunchi_json_word(json, c == 't' ? "true" : c == 'f' ? "false" : "null");
+    } else if (!json->error) {
+        json->at += c == '-';
+        gmpunchi_json_digits(json);
+        if (!json->error && *json->at == '.') {
+            json->at++;
+            gmpunchi_json_digits(json);
+        }
+        if (!json->error && (*json->at == 'e' || *json->at == 'E')) {
+            json->at++;
+            if (json->at < json->end && (*json->at == '+' || *json->at == '-')) json->at++;
+            gmpunchi_json_digits(json);
+        }
+    }
+}
+
 /* Where the reader of a lobby list stands. */
 enum { GMPUNCHI_LOBBY_BEGIN, GMPUNCHI_LOBBY_MORE, GMPUNCHI_LOBBY_DONE };
 
 /* One step through a lobby answer: 1 with an entry, 0 at the end of the list (then *state is GMPUNCHI_LOBBY_DONE), or an
    error: GMPUNCH_ERR_END if more bytes are needed (nothing was used), _TOO_LONG if the strings do not fit in text, or
-   _MALFORMED. *used is how many bytes of data are done with. Unknown keys whose values are strings or whole numbers are passed over. */
+   _MALFORMED. *used is how many bytes of data are done with. Unknown keys are passed over. text may be data: what is decoded
+   never overtakes what is read. */
 GMPUNCHI_FN int32_t gmpunchi_decode_lobby(int32_t *state, const uint8_t *data, size_t len, size_t *used, char *text,
                                           size_t text_size, gmpunchi_lobby_entry *entry) {
     gmpunchi_json json;
@@ -2686,11 +2875,12 @@ GMPUNCHI_FN int32_t gmpunchi_decode_lobby(int32_t *state, const uint8_t *data, s
         json.text_room = room;
         gmpunchi_json_expect(&json, ':');
         c = gmpunchi_json_peek(&json);
-        if (c == '"') value = gmpunchi_json_string(&json);
-        else if (c >= 0) count = gmpunchi_json_number(&json);
+        if ((is_data || is_ip) && c == '"') value = gmpunchi_json_string(&json);
+        else if (is_created) count = gmpunchi_json_number(&json);
+        else if (!json.error && (is_data || is_ip)) json.error = GMPUNCH_ERR_MALFORMED;
+        else gmpunchi_json_skip(&json, 0);
         if (json.error) break;
-        if ((is_data || is_ip) != (c == '"') && (is_data || is_ip || is_created)) json.error = GMPUNCH_ERR_MALFORMED;
-        else if (is_data) entry->data[number] = value;
+        if (is_data) entry->data[number] = value;
         else if (is_created) entry->created = count;
         else if (is_ip && gmpunchi_decode_connect(value, &entry->ip)) json.error = GMPUNCH_ERR_MALFORMED;
         if (!is_data && !json.error) { /* only data strings are kept */
@@ -3229,6 +3419,10 @@ GMPUNCHI_FN void gmpunchi_client_connected(gmpunch_client *client, const gmpunch
     client->peer_raw = raw;
     client->socket_index = socket_index;
     gmpunchi_liveness_start(&client->live, client->object.now);
+    if (client->config.ask_data) {
+        client->data_tries = GMPUNCHI_DATA_TRIES;
+        client->data_at = client->object.now;
+    }
     gmpunchi_client_push(client, GMPUNCH_EVENT_CONNECTED, GMPUNCH_REASON_NONE, from);
     client->event[(client->event_first + client->events - 1) % GMPUNCHI_CLIENT_EVENTS].how = how;
     gmpunchi_client_enter(client, GMPUNCH_STAGE_CONNECTED, "connected");
@@ -3653,8 +3847,8 @@ int32_t gmpunch_client_next_event(gmpunch_client *client, gmpunch_event *event) 
 
 const char *gmpunch_event_string(const gmpunch_event *event, uint32_t number) {
     const char *data[GMPUNCH_DATA_STRINGS];
-    if (!event || event->type != GMPUNCH_EVENT_HOST_DATA || number < 1 || number > GMPUNCH_DATA_STRINGS ||
-        gmpunchi_decode_data(event->data, event->len, data))
+    if (!event || (event->type != GMPUNCH_EVENT_HOST_DATA && event->type != GMPUNCH_EVENT_LOBBY_ENTRY) || number < 1 ||
+        number > GMPUNCH_DATA_STRINGS || gmpunchi_decode_data(event->data, event->len, data))
         return "";
     return data[number - 1];
 }
@@ -3820,12 +4014,11 @@ GMPUNCHI_FN void gmpunchi_host_data(const gmpunch_host *host, const char *data[G
 
 int32_t gmpunch_host_set_data(gmpunch_host *host, uint32_t number, const char *text) {
     const char *data[GMPUNCH_DATA_STRINGS];
-    size_t len, old_len, start, i;
+    size_t len, old_len, start;
     if (!host || number < 1 || number > GMPUNCH_DATA_STRINGS) return GMPUNCH_ERR_ARGUMENT;
     if (!text) text = "";
     len = strlen(text);
-    for (i = 0; i < len; i++)
-        if ((uint8_t)text[i] < 0x20 || text[i] == 0x7f) return GMPUNCH_ERR_ARGUMENT;
+    if (gmpunchi_has_control(text)) return GMPUNCH_ERR_ARGUMENT;
     gmpunchi_host_data(host, data);
     old_len = strlen(data[number - 1]);
     start = (size_t)(data[number - 1] - host->data);
@@ -4610,6 +4803,371 @@ int32_t gmpunch_host_get_stats(const gmpunch_host *host, gmpunch_host_stats *sta
     return host ? gmpunchi_struct_out(stats, &host->stats, sizeof *stats) : GMPUNCH_ERR_ARGUMENT;
 }
 
+/* >>lobby ============================================================================================================== */
+
+#define GMPUNCHI_LOBBY_SKIP 16777216u /* bytes of an entry that is passed over; a longer one ends the list */
+
+/* Where an entry begins and ends, found byte by byte: it is decoded once, when it is whole. */
+typedef struct gmpunchi_lobby_scan {
+    uint32_t depth; /* of brackets inside the list */
+    uint8_t begun;  /* F9 and the list's own bracket were read: 0, 1, 2 */
+    uint8_t in_string;
+    uint8_t escaped;
+    uint8_t reserved;
+} gmpunchi_lobby_scan;
+
+enum { GMPUNCHI_SCAN_MORE, GMPUNCHI_SCAN_WHOLE, GMPUNCHI_SCAN_MALFORMED };
+
+struct gmpunch_lobby {
+    gmpunchi_object object;
+    gmpunch_lobby_config config; /* with defaults filled in; its texts are not kept */
+    gmpunch_lobby_stats stats;
+    gmpunchi_uplink uplink; /* its out is the request, whole */
+    uint32_t request_len;
+    uint64_t opened_at;
+    uint64_t silent_at; /* when the master has been silent for too long */
+    uint8_t *in;        /* of one entry, what was read; max_entry bytes */
+    uint32_t in_len;
+    uint32_t skipped; /* bytes of an entry that is too long, 0: none */
+    gmpunchi_lobby_scan scan;
+    int32_t state; /* GMPUNCHI_LOBBY_ of the list */
+    gmpunchi_lobby_entry entry;
+    uint8_t *strings; /* of the entry, as gmpunchi_encode_data wrote them */
+    uint32_t strings_len;
+    uint8_t ready;   /* the entry is whole and was not read yet */
+    uint8_t fetched; /* an entry was read since silent_at was set */
+    uint8_t resolve; /* GMPUNCH_EVENT_RESOLVE is to be read */
+    uint8_t ended;
+    uint8_t told; /* the last event was read */
+    uint8_t reserved[3];
+    int32_t reason;
+};
+
+/* What a byte does to an entry. Outside of entries only white space and commas are allowed: endless nonsense ends at once. */
+GMPUNCHI_FN int32_t gmpunchi_lobby_scan_byte(gmpunchi_lobby_scan *scan, uint8_t byte) {
+    int32_t space = byte == ' ' || byte == '\t' || byte == '\n' || byte == '\r';
+    if (scan->in_string) {
+        if (scan->escaped) scan->escaped = 0;
+        else if (byte == '\\') scan->escaped = 1;
+        else if (byte == '"') scan->in_string = 0;
+        return GMPUNCHI_SCAN_MORE;
+    }
+    if (scan->begun < 2) {
+        if (space && scan->begun) return GMPUNCHI_SCAN_MORE;
+        if (byte != (scan->begun ? (uint8_t)'[' : (uint8_t)GMPUNCHI_ID_LOBBY)) return GMPUNCHI_SCAN_MALFORMED;
+        scan->begun++;
+    } else if (scan->depth == 0) {
+        if (byte == ']') return GMPUNCHI_SCAN_WHOLE; /* the list */
+        if (byte == '{') scan->depth = 1;
+        else if (!space && byte != ',') return GMPUNCHI_SCAN_MALFORMED;
+    } else if (byte == '"') {
+        scan->in_string = 1;
+    } else if (byte == '{' || byte == '[') {
+        scan->depth++;
+    } else if ((byte == '}' || byte == ']') && --scan->depth == 0) {
+        return GMPUNCHI_SCAN_WHOLE;
+    }
+    return GMPUNCHI_SCAN_MORE;
+}
+
+GMPUNCHI_FN void gmpunchi_lobby_end(gmpunch_lobby *lobby, int32_t reason) {
+    gmpunchi_uplink_close(&lobby->uplink);
+    lobby->ended = 1;
+    lobby->reason = reason;
+    lobby->silent_at = GMPUNCHI_TIME_NEVER;
+    gmpunchi_log(&lobby->object, reason ? GMPUNCH_LOG_WARNING : GMPUNCH_LOG_INFO, GMPUNCH_LOG_ITEM_STAGE,
+                 reason ? gmpunch_reason_name(reason) : "lobby list complete", &lobby->uplink.to);
+}
+
+GMPUNCHI_FN void gmpunchi_lobby_heard(gmpunch_lobby *lobby) {
+    lobby->silent_at = gmpunchi_after(lobby->object.now, lobby->config.timeout_ms);
+    lobby->fetched = 0;
+}
+
+GMPUNCHI_FN void gmpunchi_lobby_attempt(gmpunch_lobby *lobby) {
+    lobby->stats.master_attempts++;
+    gmpunchi_uplink_open(&lobby->uplink);
+    gmpunchi_lobby_heard(lobby);
+}
+
+/* The attempt failed: at the next address, as long as no answer has begun. */
+GMPUNCHI_FN void gmpunchi_lobby_attempt_failed(gmpunch_lobby *lobby, int32_t reason) {
+    if (!lobby->stats.bytes && lobby->uplink.current + 1 < lobby->uplink.count) {
+        lobby->uplink.current++;
+        gmpunchi_lobby_attempt(lobby);
+    } else {
+        gmpunchi_lobby_end(lobby, reason);
+    }
+}
+
+/* ---- creation ---- */
+
+GMPUNCHI_FN int32_t gmpunchi_lobby_configure(const gmpunch_lobby_config *given, gmpunch_lobby_config *config) {
+    int32_t result = gmpunchi_struct_in(config, given, sizeof *config);
+    uint32_t i;
+    if (result) return result;
+    config->struct_size = (uint32_t)sizeof *config;
+    config->timeout_ms = gmpunchi_or_default(config->timeout_ms, 10000);
+    config->max_entry = gmpunchi_or_default(config->max_entry, 65536);
+    config->max_entries = gmpunchi_or_default(config->max_entries, 1000000);
+    if (config->sort_by > GMPUNCH_DATA_STRINGS || config->max_entry < 1024 || config->max_entry > GMPUNCHI_LOBBY_SKIP)
+        return GMPUNCH_ERR_CONFIG;
+    for (i = 0; i < GMPUNCH_DATA_STRINGS; i++) {
+        if (!config->filter[i]) config->filter[i] = "";
+        if (strlen(config->filter[i]) > 65536 || gmpunchi_has_control(config->filter[i])) return GMPUNCH_ERR_CONFIG;
+    }
+    return GMPUNCH_OK;
+}
+
+#define GMPUNCHI_LOBBY_REQUEST_ROOM 96u /* bytes around the filters */
+
+GMPUNCHI_FN size_t gmpunchi_lobby_request_size(const gmpunch_lobby_config *config) {
+    size_t size = GMPUNCHI_LOBBY_REQUEST_ROOM;
+    uint32_t i;
+    for (i = 0; i < GMPUNCH_DATA_STRINGS; i++) size += strlen(config->filter[i]);
+    return size;
+}
+
+/* Lays out a lobby and `extra` bytes behind it. */
+GMPUNCHI_FN gmpunch_lobby *gmpunchi_lobby_layout(gmpunchi_arena *arena, const gmpunch_lobby_config *config, size_t extra,
+                                                 void **extra_memory) {
+    gmpunch_lobby *lobby = (gmpunch_lobby *)gmpunchi_arena_take(arena, sizeof(gmpunch_lobby));
+    uint8_t *out = (uint8_t *)gmpunchi_arena_take(arena, gmpunchi_lobby_request_size(config));
+    uint8_t *in = (uint8_t *)gmpunchi_arena_take(arena, config->max_entry);
+    uint8_t *strings = (uint8_t *)gmpunchi_arena_take(arena, config->max_entry);
+    *extra_memory = gmpunchi_arena_take(arena, extra);
+    if (lobby) {
+        lobby->uplink.out = out;
+        lobby->in = in;
+        lobby->strings = strings;
+    }
+    return lobby;
+}
+
+GMPUNCHI_FN int32_t gmpunchi_lobby_make_object(const gmpunch_lobby_config *given, uint64_t now,
+                                               const gmpunchi_resolved *resolved, size_t extra, void **extra_memory,
+                                               gmpunch_lobby **out) {
+    gmpunch_lobby_config config;
+    gmpunch_allocator allocator;
+    gmpunchi_arena arena = {NULL, 0};
+    gmpunchi_lobby_request request;
+    gmpunch_buffer encoded;
+    gmpunch_lobby *lobby;
+    void *block;
+    size_t request_size;
+    int32_t result;
+    uint32_t i;
+    if (!out) return GMPUNCH_ERR_ARGUMENT;
+    *out = NULL;
+    result = gmpunchi_lobby_configure(given, &config);
+    if (result) return result;
+    if (!gmpunchi_allocator_resolve(&config.allocator, &allocator) && !config.memory) return GMPUNCH_ERR_CONFIG;
+    request_size = gmpunchi_lobby_request_size(&config);
+    gmpunchi_lobby_layout(&arena, &config, extra, extra_memory);
+    result = gmpunchi_block_get(arena.used, config.memory, config.memory_size, &allocator, &block);
+    if (result) return result;
+    arena.base = (uint8_t *)block;
+    arena.used = 0;
+    lobby = gmpunchi_lobby_layout(&arena, &config, extra, extra_memory);
+    lobby->object.allocator = allocator;
+    lobby->object.block_size = config.memory ? 0 : arena.used;
+    lobby->object.log = config.log;
+    lobby->object.log_user = config.log_user;
+    lobby->object.now = lobby->opened_at = now;
+    result = config.master ? gmpunchi_uplink_init(&lobby->uplink, config.master, lobby->uplink.out, (uint32_t)request_size)
+                           : GMPUNCH_ERR_CONFIG;
+    if (result) {
+        gmpunchi_object_free(&lobby->object);
+        return result;
+    }
+    for (i = 0; i < GMPUNCH_DATA_STRINGS; i++) request.filter[i] = config.filter[i];
+    request.sort_by = config.sort_by;
+    request.descending = config.descending != 0;
+    request.limit = config.limit == 0 ? UINT64_MAX : config.limit == GMPUNCH_LIMIT_NONE ? 0 : config.limit;
+    gmpunch_buffer_init(&encoded, lobby->uplink.out, request_size, 1);
+    gmpunchi_encode_lobby_request(&encoded, &request);
+    GMPUNCH_ASSERT(!encoded.error);
+    lobby->request_len = (uint32_t)encoded.used;
+    lobby->config = config;
+    lobby->config.master = lobby->config.bind_address = NULL;
+    memset(lobby->config.filter, 0, sizeof lobby->config.filter);
+    lobby->silent_at = gmpunchi_after(now, config.timeout_ms);
+    if (resolved && resolved->resolved) gmpunchi_uplink_set(&lobby->uplink, resolved->master, resolved->count, 4);
+    if (lobby->uplink.count) gmpunchi_lobby_attempt(lobby);
+    else if (resolved && resolved->resolved) gmpunchi_lobby_end(lobby, GMPUNCH_REASON_RESOLVE_FAILED);
+    else lobby->resolve = 1;
+    *out = lobby;
+    return GMPUNCH_OK;
+}
+
+int32_t gmpunch_lobby_create(const gmpunch_lobby_config *config, uint64_t now, gmpunch_lobby **lobby) {
+    void *none;
+    return gmpunchi_lobby_make_object(config, now, NULL, 0, &none, lobby);
+}
+
+/* ---- input ---- */
+
+int32_t gmpunch_lobby_set_master(gmpunch_lobby *lobby, uint64_t now, const gmpunch_address *addresses, uint32_t count) {
+    if (!lobby || (!addresses && count)) return GMPUNCH_ERR_ARGUMENT;
+    gmpunchi_advance(&lobby->object, now);
+    if (lobby->ended || lobby->stats.bytes) return GMPUNCH_ERR_STATE;
+    gmpunchi_uplink_close(&lobby->uplink);
+    gmpunchi_uplink_set(&lobby->uplink, addresses, count, 4);
+    lobby->resolve = 0;
+    if (lobby->uplink.count) gmpunchi_lobby_attempt(lobby);
+    else gmpunchi_lobby_end(lobby, GMPUNCH_REASON_RESOLVE_FAILED);
+    return GMPUNCH_OK;
+}
+
+int32_t gmpunch_lobby_tcp_opened(gmpunch_lobby *lobby, uint64_t now, uint32_t connection) {
+    if (!lobby) return GMPUNCH_ERR_ARGUMENT;
+    gmpunchi_advance(&lobby->object, now);
+    if (!gmpunchi_uplink_is(&lobby->uplink, connection)) return GMPUNCH_ERR_CONNECTION;
+    if (lobby->uplink.state == GMPUNCHI_UPLINK_OPEN) return GMPUNCH_ERR_STATE;
+    lobby->uplink.state = GMPUNCHI_UPLINK_OPEN;
+    lobby->uplink.out_len = lobby->request_len;
+    gmpunchi_lobby_heard(lobby);
+    return GMPUNCH_OK;
+}
+
+/* An entry, or the end of the list, is whole. */
+GMPUNCHI_FN void gmpunchi_lobby_whole(gmpunch_lobby *lobby) {
+    gmpunch_buffer strings;
+    size_t used;
+    int32_t result = gmpunchi_decode_lobby(&lobby->state, lobby->in, lobby->in_len, &used, (char *)lobby->in, lobby->in_len,
+                                           &lobby->entry);
+    lobby->in_len = 0;
+    if (result < 0) {
+        gmpunchi_lobby_end(lobby, GMPUNCH_REASON_MASTER_MALFORMED);
+    } else if (result == 0) {
+        gmpunchi_lobby_end(lobby, GMPUNCH_REASON_NONE);
+    } else if (lobby->stats.entries == lobby->config.max_entries) {
+        gmpunchi_lobby_end(lobby, GMPUNCH_REASON_LIMIT);
+    } else {
+        gmpunch_buffer_init(&strings, lobby->strings, lobby->config.max_entry, 1);
+        gmpunchi_encode_data(&strings, lobby->entry.data); /* shorter than its JSON */
+        lobby->strings_len = (uint32_t)strings.used;
+        lobby->stats.entries++;
+        lobby->ready = 1;
+    }
+}
+
+GMPUNCHI_FN void gmpunchi_lobby_byte(gmpunch_lobby *lobby, uint8_t byte) {
+    int32_t scanned = gmpunchi_lobby_scan_byte(&lobby->scan, byte);
+    if (scanned == GMPUNCHI_SCAN_MALFORMED) {
+        gmpunchi_lobby_end(lobby, GMPUNCH_REASON_MASTER_MALFORMED);
+        return;
+    }
+    if (!lobby->skipped && lobby->in_len == lobby->config.max_entry) lobby->skipped = lobby->in_len;
+    if (!lobby->skipped) {
+        lobby->in[lobby->in_len++] = byte;
+        if (scanned == GMPUNCHI_SCAN_WHOLE) gmpunchi_lobby_whole(lobby);
+        return;
+    }
+    if (++lobby->skipped > GMPUNCHI_LOBBY_SKIP) {
+        gmpunchi_lobby_end(lobby, GMPUNCH_REASON_LIMIT);
+    } else if (scanned == GMPUNCHI_SCAN_WHOLE) {
+        lobby->stats.oversized++;
+        lobby->skipped = lobby->in_len = 0;
+        lobby->state = GMPUNCHI_LOBBY_MORE;
+        gmpunchi_log(&lobby->object, GMPUNCH_LOG_WARNING, GMPUNCH_LOG_ITEM_REFUSED, "lobby entry over max_entry passed over",
+                     NULL);
+    }
+}
+
+int32_t gmpunch_lobby_tcp_data(gmpunch_lobby *lobby, uint64_t now, uint32_t connection, const uint8_t *data, size_t len) {
+    size_t at;
+    if (!lobby || (!data && len)) return GMPUNCH_ERR_ARGUMENT;
+    gmpunchi_advance(&lobby->object, now);
+    if (!gmpunchi_uplink_is(&lobby->uplink, connection)) return GMPUNCH_ERR_CONNECTION;
+    if (len > 0x7fffffffu) len = 0x7fffffffu;
+    for (at = 0; at < len && !lobby->ready && !lobby->ended; at++) gmpunchi_lobby_byte(lobby, data[at]);
+    lobby->stats.bytes += at;
+    if (at && !lobby->ended) gmpunchi_lobby_heard(lobby);
+    return (int32_t)(lobby->ended ? len : at); /* nothing follows the list */
+}
+
+int32_t gmpunch_lobby_tcp_closed(gmpunch_lobby *lobby, uint64_t now, uint32_t connection, int32_t os_error) {
+    int32_t was_open;
+    if (!lobby) return GMPUNCH_ERR_ARGUMENT;
+    gmpunchi_advance(&lobby->object, now);
+    if (!gmpunchi_uplink_is(&lobby->uplink, connection)) return GMPUNCH_ERR_CONNECTION;
+    if (os_error) lobby->object.os_error = os_error;
+    was_open = lobby->uplink.state == GMPUNCHI_UPLINK_OPEN;
+    lobby->uplink.state = GMPUNCHI_UPLINK_CLOSED; /* it is closed already: nothing to transmit */
+    gmpunchi_lobby_attempt_failed(lobby, was_open ? GMPUNCH_REASON_MASTER_CLOSED : GMPUNCH_REASON_MASTER_UNREACHABLE);
+    return GMPUNCH_OK;
+}
+
+int32_t gmpunch_lobby_tcp_sent(gmpunch_lobby *lobby, uint32_t connection, size_t taken) {
+    return lobby ? gmpunchi_uplink_sent(&lobby->uplink, connection, taken) : GMPUNCH_ERR_ARGUMENT;
+}
+
+int32_t gmpunch_lobby_tcp_writable(gmpunch_lobby *lobby, uint64_t now, uint32_t connection) {
+    if (!lobby) return GMPUNCH_ERR_ARGUMENT;
+    gmpunchi_advance(&lobby->object, now);
+    if (!gmpunchi_uplink_is(&lobby->uplink, connection)) return GMPUNCH_ERR_CONNECTION;
+    lobby->uplink.blocked = 0;
+    return GMPUNCH_OK;
+}
+
+/* ---- time and output ---- */
+
+int32_t gmpunch_lobby_tick(gmpunch_lobby *lobby, uint64_t now) {
+    if (!lobby) return GMPUNCH_ERR_ARGUMENT;
+    now = gmpunchi_advance(&lobby->object, now);
+    if (now < lobby->silent_at) return GMPUNCH_OK;
+    if (lobby->fetched || lobby->ready) { /* it was the application that took its time */
+        gmpunchi_lobby_heard(lobby);
+    } else {
+        int32_t open = lobby->uplink.state == GMPUNCHI_UPLINK_OPEN;
+        gmpunchi_uplink_close(&lobby->uplink);
+        gmpunchi_lobby_attempt_failed(lobby, open ? GMPUNCH_REASON_MASTER_SILENT : GMPUNCH_REASON_MASTER_UNREACHABLE);
+    }
+    return GMPUNCH_OK;
+}
+
+uint64_t gmpunch_lobby_next_deadline(const gmpunch_lobby *lobby) { return lobby ? lobby->silent_at : GMPUNCHI_TIME_NEVER; }
+
+int32_t gmpunch_lobby_next_transmit(gmpunch_lobby *lobby, gmpunch_transmit *transmit) {
+    if (!lobby || !transmit) return GMPUNCH_ERR_ARGUMENT;
+    memset(transmit, 0, sizeof *transmit);
+    return gmpunchi_uplink_transmit(&lobby->uplink, transmit);
+}
+
+int32_t gmpunch_lobby_next_event(gmpunch_lobby *lobby, gmpunch_event *event) {
+    if (!lobby || !event) return GMPUNCH_ERR_ARGUMENT;
+    memset(event, 0, sizeof *event);
+    if (lobby->resolve) {
+        lobby->resolve = 0;
+        event->type = GMPUNCH_EVENT_RESOLVE;
+    } else if (lobby->ready) {
+        lobby->ready = 0;
+        lobby->fetched = 1;
+        event->type = GMPUNCH_EVENT_LOBBY_ENTRY;
+        event->address = lobby->entry.ip;
+        event->created = lobby->entry.created;
+        event->data = lobby->strings;
+        event->len = lobby->strings_len;
+    } else if (lobby->ended && !lobby->told) {
+        lobby->told = 1;
+        event->type = lobby->reason ? GMPUNCH_EVENT_FAILED : GMPUNCH_EVENT_LOBBY_DONE;
+        event->reason = lobby->reason;
+        event->address = lobby->uplink.to;
+        event->ignored = lobby->stats.oversized;
+    } else {
+        return 0;
+    }
+    event->count = lobby->stats.entries;
+    event->elapsed_ms = (uint32_t)(lobby->object.now - lobby->opened_at);
+    event->os_error = lobby->object.os_error;
+    return 1;
+}
+
+int32_t gmpunch_lobby_get_stats(const gmpunch_lobby *lobby, gmpunch_lobby_stats *stats) {
+    return lobby ? gmpunchi_struct_out(stats, &lobby->stats, sizeof *stats) : GMPUNCH_ERR_ARGUMENT;
+}
+
 /* >>master ============================================================================================================= */
 
 #if !defined(GMPUNCH_NO_MASTER)
@@ -4617,10 +5175,12 @@ int32_t gmpunch_host_get_stats(const gmpunch_host *host, gmpunch_host_stats *sta
 #define GMPUNCHI_MASTER_EVENTS 64u
 #define GMPUNCHI_MASTER_LIMIT 4194304u /* of each table: ids have 22 bits for the place */
 #define GMPUNCHI_USED_PORT_MS \
-    2000u                          /* a client repeats "connect" until it is answered: what comes so soon after its
+    2000u                            /* a client repeats "connect" until it is answered: what comes so soon after its
                                             port was used is a repetition, no new client */
-#define GMPUNCHI_RETRY_MS 200u     /* ... unless a request waits so long for a port, and none else comes */
-#define GMPUNCHI_SAME_REG_MS 2500u /* ... and so is a "reg" so soon after a registration */
+#define GMPUNCHI_RETRY_MS 500u       /* ... unless a request waits so long for a port, and no other is known there */
+#define GMPUNCHI_FRESH_PORT_MS 2000u /* an announced port belongs to a request within this time; later it is a guess */
+#define GMPUNCHI_SAME_REG_MS 2500u   /* ... and so is a "reg" so soon after a registration */
+#define GMPUNCHI_IN_FLIGHT_MS 1000u  /* so long after its "reg" over UDP a host's registration over TCP may be on its way */
 #define GMPUNCHI_CLAIM_MS \
     10000u                            /* so long a registration over TCP may follow its "reg" over UDP and take the port
                                             from an older connection */
@@ -4629,6 +5189,11 @@ int32_t gmpunch_host_get_stats(const gmpunch_host *host, gmpunch_host_stats *sta
     200000u                       /* a host silent for longer gives way to another at the same IP; classic hosts
                                             send a sign of life every three minutes */
 #define GMPUNCHI_MASTER_LINES 12u /* of the longest command */
+#define GMPUNCHI_MASTER_NAME_MAX 255u
+#define GMPUNCHI_LOBBY_KEPT 4u /* lists kept for the next request like them */
+#define GMPUNCHI_LOBBY_FRESH_MS \
+    1000u                          /* ... so long, while nothing changed: a host that fell silent changes without a word */
+#define GMPUNCHI_STALL_STEP 65536u /* bytes of a long answer that must leave within write_timeout_ms */
 
 /* Everything known of one public IP. */
 typedef struct gmpunchi_site {
@@ -4657,14 +5222,24 @@ typedef struct gmpunchi_port {
     uint8_t used;    /* of a client */
     uint8_t again;   /* of a client: announced again after it was used */
     uint8_t pending; /* of a client: the request that took it is not answered yet */
-    uint8_t reserved[2];
+    uint8_t fresh;   /* of a host without owner: announced since it is without */
+    uint8_t reserved;
+    uint64_t fresh_at; /* ... for the first time */
 } gmpunchi_port;
 
 /* The list of timers that a connection is in; each has one duration, so the oldest is always first. While a command is being
    read it is also in the list of those. */
 enum { GMPUNCHI_TIMER_IDLE, GMPUNCHI_TIMER_HOST, GMPUNCHI_TIMERS };
-/* The state of output; ready and close have a list. */
-enum { GMPUNCHI_OUT_NONE, GMPUNCHI_OUT_BLOCKED, GMPUNCHI_OUT_READY, GMPUNCHI_OUT_CLOSE };
+/* The state of output; those from READY on have a list each. A host that was sent an introduction cools: what follows waits
+   for introduction_gap_ms. */
+enum {
+    GMPUNCHI_OUT_NONE,
+    GMPUNCHI_OUT_BLOCKED,
+    GMPUNCHI_OUT_READY,
+    GMPUNCHI_OUT_CLOSE,
+    GMPUNCHI_OUT_COOLING,
+    GMPUNCHI_OUTS
+};
 
 typedef struct gmpunchi_connection {
     gmpunch_address from;
@@ -4674,13 +5249,16 @@ typedef struct gmpunchi_connection {
     uint64_t command_since;
     uint64_t active_at; /* last sign of life, TCP or UDP */
     uint64_t registered_at;
-    uint64_t stalled_since; /* last byte taken of what waits */
+    uint64_t stalled_since; /* enough was taken last of what waits */
+    uint64_t cooled_at;     /* the last introduction left */
+    uint64_t created;       /* of a listed host: Unix time, seconds */
     gmpunchi_link timer_link;
     gmpunchi_link command_link;
     gmpunchi_link site_link; /* in site->host */
     gmpunchi_link out_link;
     gmpunchi_link stall_link;
     gmpunchi_link failed_link;
+    gmpunchi_link listed_link;
     gmpunchi_list request; /* of this connection, oldest first */
     uint32_t requests;
     uint32_t owed; /* answers "not found" that follow those of the requests */
@@ -4695,9 +5273,14 @@ typedef struct gmpunchi_connection {
     uint8_t stalled;    /* in the list of those that take nothing */
     uint8_t commanding; /* in the list of those in the middle of a command */
     uint8_t failed;     /* could not be answered: in the list of those to be closed */
+    uint8_t sent_reg;   /* "reg" over TCP */
+    uint8_t streams;    /* of a host: "reg2" after "reg", it reads a stream */
     uint8_t *in;        /* what was read of the command so far, as strings; NULL if nothing */
     uint32_t in_len, in_size;
-    uint32_t line_start; /* of the unfinished line in it */
+    uint32_t line_start;   /* of the unfinished line in it */
+    uint32_t stalled_from; /* bytes of the first message that had been taken at stalled_since */
+    uint32_t data_size;
+    char *data; /* of a listed host: the eight strings, each with its NUL; NULL: not listed */
 } gmpunchi_connection;
 
 /* A "connect" that is not answered yet. */
@@ -4714,10 +5297,22 @@ typedef struct gmpunchi_request {
     int32_t expired;
 } gmpunchi_request;
 
+/* An answer of any length, shared by all to whom it is sent. A lobby list is made when its turn to be sent comes. */
+typedef struct gmpunchi_text {
+    gmpunch_buffer out;
+    uint32_t refs;
+    uint32_t request_len; /* bytes of the arguments of "lobby2" behind this struct */
+    int32_t made;
+    uint32_t version; /* of the lobby when it was made */
+    uint64_t made_at;
+} gmpunchi_text;
+
 /* Bytes that leave in one send. */
 typedef struct gmpunchi_message {
+    gmpunchi_text *text; /* NULL: what is in bytes */
     uint32_t next;
-    uint16_t len, sent;
+    uint32_t len, sent;
+    uint8_t introduction;
     uint8_t bytes[GMPUNCHI_FOUND_MAX];
 } gmpunchi_message;
 
@@ -4736,7 +5331,15 @@ struct gmpunch_master {
     gmpunchi_map site_map; /* by ip */
     gmpunchi_list timer[GMPUNCHI_TIMERS];
     gmpunchi_list commanding;
-    gmpunchi_list ready, closing, stalled, failed; /* connections by their output */
+    gmpunchi_list out[GMPUNCHI_OUTS]; /* connections by their output */
+    gmpunchi_list stalled, failed;
+    uint32_t cooling_messages; /* connections that cool and have something to send */
+    gmpunchi_list listed;      /* hosts of the lobby, in the order in which they came */
+    uint32_t lobby_version;    /* counts its changes */
+    gmpunchi_text *kept[GMPUNCHI_LOBBY_KEPT];
+    uint32_t next_kept;
+    uint64_t unix_time, unix_at; /* what time it was when; unix_time 0: not known */
+    char name[GMPUNCHI_MASTER_NAME_MAX + 1];
     gmpunchi_list client_port_expiry, host_port_expiry, request_expiry;
     uint32_t sending;      /* the connection whose first message was given out last */
     uint32_t sending_from; /* where that began */
@@ -4897,19 +5500,26 @@ GMPUNCHI_FN void gmpunchi_site_give(gmpunch_master *master, uint32_t index) {
 
 /* ---- output ---- */
 
-GMPUNCHI_FN gmpunchi_list *gmpunchi_out_list(gmpunch_master *master, uint8_t out) {
-    return out == GMPUNCHI_OUT_READY ? &master->ready : &master->closing;
-}
-
 GMPUNCHI_FN void gmpunchi_out_enter(gmpunch_master *master, uint32_t index, uint8_t out) {
     gmpunchi_connection *connection = gmpunchi_connection_at(master, index);
+    if (connection->out == GMPUNCHI_OUT_COOLING && connection->messages) master->cooling_messages--;
     if (connection->out >= GMPUNCHI_OUT_READY)
-        gmpunchi_list_remove(gmpunchi_out_list(master, connection->out), &master->connection,
-                             offsetof(gmpunchi_connection, out_link), index);
+        gmpunchi_list_remove(&master->out[connection->out], &master->connection, offsetof(gmpunchi_connection, out_link),
+                             index);
     connection->out = out;
     if (out >= GMPUNCHI_OUT_READY)
-        gmpunchi_list_append(gmpunchi_out_list(master, out), &master->connection, offsetof(gmpunchi_connection, out_link),
-                             index);
+        gmpunchi_list_append(&master->out[out], &master->connection, offsetof(gmpunchi_connection, out_link), index);
+    if (out == GMPUNCHI_OUT_COOLING && connection->messages) master->cooling_messages++;
+}
+
+GMPUNCHI_FN uint64_t gmpunchi_cool_until(const gmpunch_master *master, uint32_t index) {
+    return gmpunchi_connection_at(master, index)->cooled_at + master->config.introduction_gap_ms;
+}
+
+/* What was queued may leave, if anything was. */
+GMPUNCHI_FN void gmpunchi_out_resume(gmpunch_master *master, uint32_t index) {
+    gmpunchi_out_enter(master, index,
+                       gmpunchi_connection_at(master, index)->messages ? GMPUNCHI_OUT_READY : GMPUNCHI_OUT_NONE);
 }
 
 GMPUNCHI_FN void gmpunchi_stall_leave(gmpunch_master *master, uint32_t index) {
@@ -4919,10 +5529,13 @@ GMPUNCHI_FN void gmpunchi_stall_leave(gmpunch_master *master, uint32_t index) {
     connection->stalled = 0;
 }
 
-GMPUNCHI_FN void gmpunchi_stall_enter(gmpunch_master *master, uint32_t index) {
+/* The first message could not leave whole: `sent` bytes of it so far. */
+GMPUNCHI_FN void gmpunchi_stall_enter(gmpunch_master *master, uint32_t index, uint32_t sent) {
     gmpunchi_connection *connection = gmpunchi_connection_at(master, index);
+    if (connection->stalled && sent - connection->stalled_from < GMPUNCHI_STALL_STEP) return;
     gmpunchi_stall_leave(master, index);
     connection->stalled = 1;
+    connection->stalled_from = sent;
     connection->stalled_since = master->object.now;
     gmpunchi_list_append(&master->stalled, &master->connection, offsetof(gmpunchi_connection, stall_link), index);
 }
@@ -4945,19 +5558,85 @@ GMPUNCHI_FN void gmpunchi_message_end(gmpunch_master *master, uint32_t index, ui
     gmpunchi_connection *connection = gmpunchi_connection_at(master, index);
     gmpunchi_message *added = gmpunchi_message_at(master, message);
     GMPUNCH_ASSERT(!out->error);
-    added->len = (uint16_t)out->used;
+    added->len = (uint32_t)out->used;
     added->next = GMPUNCHI_NONE;
     if (connection->messages++) gmpunchi_message_at(master, connection->message_last)->next = message;
     else connection->message_first = message;
     connection->message_last = message;
-    if (connection->out == GMPUNCHI_OUT_NONE) gmpunchi_out_enter(master, index, GMPUNCHI_OUT_READY);
+    if (connection->out == GMPUNCHI_OUT_COOLING && connection->messages == 1) master->cooling_messages++;
+    if (connection->out == GMPUNCHI_OUT_NONE ||
+        (connection->out == GMPUNCHI_OUT_COOLING && master->object.now >= gmpunchi_cool_until(master, index)))
+        gmpunchi_out_enter(master, index, GMPUNCHI_OUT_READY);
+}
+
+/* ---- texts ---- */
+
+/* The allocator of texts, up to max_lobby_memory. */
+GMPUNCHI_FN void *gmpunchi_text_alloc(size_t size, void *user) {
+    gmpunch_master *master = (gmpunch_master *)user;
+    void *memory;
+    if (size > master->config.max_lobby_memory - master->stats.lobby_bytes) return NULL;
+    memory = gmpunchi_master_alloc(master, size);
+    if (memory) master->stats.lobby_bytes += size;
+    return memory;
+}
+
+GMPUNCHI_FN void gmpunchi_text_free(void *memory, size_t size, void *user) {
+    gmpunch_master *master = (gmpunch_master *)user;
+    master->stats.lobby_bytes -= size;
+    gmpunchi_master_release(master, memory, size);
+}
+
+/* A text with one reference, empty; NULL without memory. */
+GMPUNCHI_FN gmpunchi_text *gmpunchi_text_new(gmpunch_master *master, const char *request, size_t len) {
+    gmpunch_allocator allocator;
+    gmpunchi_text *text = (gmpunchi_text *)gmpunchi_text_alloc(sizeof *text + len, master);
+    if (!text) return NULL;
+    memset(text, 0, sizeof *text);
+    allocator.alloc = gmpunchi_text_alloc;
+    allocator.free = gmpunchi_text_free;
+    allocator.user = master;
+    gmpunch_buffer_init_grow(&text->out, &allocator, master->config.max_lobby, 1);
+    text->refs = 1;
+    text->request_len = (uint32_t)len;
+    if (len) memcpy(text + 1, request, len);
+    return text;
+}
+
+GMPUNCHI_FN void gmpunchi_text_drop(gmpunch_master *master, gmpunchi_text *text) {
+    if (!text || --text->refs) return;
+    gmpunch_buffer_free(&text->out);
+    gmpunchi_text_free(text, sizeof *text + text->request_len, master);
 }
 
 GMPUNCHI_FN void gmpunchi_message_pop(gmpunch_master *master, gmpunchi_connection *connection) {
     uint32_t message = connection->message_first;
     connection->message_first = gmpunchi_message_at(master, message)->next;
     connection->messages--;
+    gmpunchi_text_drop(master, gmpunchi_message_at(master, message)->text);
     gmpunchi_pool_give(&master->message, message);
+}
+
+/* A connection that can't be answered is closed by the next transmit, not at once: its end may fail others, and theirs others
+   again. */
+GMPUNCHI_FN void gmpunchi_connection_fail(gmpunch_master *master, uint32_t index) {
+    gmpunchi_connection *connection = gmpunchi_connection_at(master, index);
+    if (connection->failed) return;
+    connection->failed = 1;
+    gmpunchi_list_append(&master->failed, &master->connection, offsetof(gmpunchi_connection, failed_link), index);
+}
+
+/* Queues a text; takes over the caller's reference. */
+GMPUNCHI_FN void gmpunchi_answer_text(gmpunch_master *master, uint32_t index, gmpunchi_text *text) {
+    gmpunch_buffer out;
+    uint32_t message = gmpunchi_message_begin(master, index, &out);
+    if (message == GMPUNCHI_NONE) {
+        gmpunchi_text_drop(master, text);
+        gmpunchi_connection_fail(master, index);
+        return;
+    }
+    gmpunchi_message_at(master, message)->text = text;
+    gmpunchi_message_end(master, index, message, text->made ? &text->out : &out);
 }
 
 /* ---- timers ---- */
@@ -5082,6 +5761,7 @@ GMPUNCHI_FN void gmpunchi_site_settle(gmpunch_master *master, uint32_t site);
 GMPUNCHI_FN void gmpunchi_host_own_port(gmpunch_master *master, uint32_t host, uint32_t port) {
     gmpunchi_port_expiry_leave(master, port);
     gmpunchi_port_at(master, port)->owner = host;
+    gmpunchi_port_at(master, port)->fresh = 0;
     gmpunchi_connection_at(master, host)->port = port;
     gmpunchi_site_settle(master, gmpunchi_connection_at(master, host)->site);
 }
@@ -5104,15 +5784,80 @@ GMPUNCHI_FN int32_t gmpunchi_host_lacks_port(const gmpunch_master *master, const
            port->seen_at + GMPUNCHI_SAME_REG_MS < host->registered_at;
 }
 
-/* Gives a port without owner to the host of its site that registered last and lacks one. */
+/* Gives a port without owner to a host of its site that lacks one: of those that registered just now the first, as ports
+   come in the order of registrations; otherwise the last. */
 GMPUNCHI_FN void gmpunchi_port_offer(gmpunch_master *master, uint32_t port) {
     const gmpunchi_port *offered = gmpunchi_port_at(master, port);
-    uint32_t host = gmpunchi_site_at(master, offered->site)->host.tail;
-    while (host != GMPUNCHI_NONE && !gmpunchi_host_lacks_port(master, gmpunchi_connection_at(master, host), offered))
-        host = gmpunchi_connection_at(master, host)->site_link.prev;
+    uint32_t index = gmpunchi_site_at(master, offered->site)->host.tail, host = GMPUNCHI_NONE;
+    for (; index != GMPUNCHI_NONE; index = gmpunchi_connection_at(master, index)->site_link.prev) {
+        const gmpunchi_connection *candidate = gmpunchi_connection_at(master, index);
+        if (host != GMPUNCHI_NONE && master->object.now - candidate->registered_at > GMPUNCHI_IN_FLIGHT_MS) break;
+        if (gmpunchi_host_lacks_port(master, candidate, offered)) host = index;
+    }
     if (host == GMPUNCHI_NONE) return;
     if (gmpunchi_connection_at(master, host)->port != GMPUNCHI_NONE) gmpunchi_host_disown_port(master, host);
     gmpunchi_host_own_port(master, host, port);
+}
+
+/* Takes a host out of the lobby. */
+GMPUNCHI_FN void gmpunchi_host_unlist(gmpunch_master *master, uint32_t index) {
+    gmpunchi_connection *host = gmpunchi_connection_at(master, index);
+    if (!host->data) return;
+    gmpunchi_list_remove(&master->listed, &master->connection, offsetof(gmpunchi_connection, listed_link), index);
+    gmpunchi_master_release(master, host->data, host->data_size);
+    master->stats.data_bytes -= host->data_size;
+    master->stats.listed--;
+    master->lobby_version++;
+    host->data = NULL;
+}
+
+/* Gives the place of a host in the lobby to another connection of the same. */
+GMPUNCHI_FN void gmpunchi_host_relist(gmpunch_master *master, uint32_t old, uint32_t index) {
+    gmpunchi_connection *from = gmpunchi_connection_at(master, old), *to = gmpunchi_connection_at(master, index);
+    if (!from->data || to->data) return;
+    gmpunchi_list_replace(&master->listed, &master->connection, offsetof(gmpunchi_connection, listed_link), old, index);
+    to->data = from->data;
+    to->data_size = from->data_size;
+    to->created = from->created;
+    from->data = NULL;
+}
+
+GMPUNCHI_FN int32_t gmpunchi_master_has_lobby(const gmpunch_master *master) {
+    return !master->config.no_lobby || master->config.testing;
+}
+
+/* A "reg2": its strings for the lobby. */
+GMPUNCHI_FN void gmpunchi_host_list(gmpunch_master *master, uint32_t index, const gmpunchi_registration *registration) {
+    gmpunchi_connection *host = gmpunchi_connection_at(master, index);
+    size_t len[GMPUNCH_DATA_STRINGS], size = 0, at = 0;
+    uint64_t before = host->data ? host->data_size : 0;
+    char *data = NULL;
+    uint32_t i;
+    if (!gmpunchi_master_has_lobby(master)) return;
+    for (i = 0; i < GMPUNCH_DATA_STRINGS; i++) size += len[i] = strlen(registration->data[i]) + 1;
+    if (master->stats.data_bytes - before + size <= master->config.max_data)
+        data = (char *)gmpunchi_master_alloc(master, size);
+    if (!data) {
+        gmpunchi_master_refused(master, &master->stats.refused_data, "host not listed:", &host->from);
+        gmpunchi_host_unlist(master, index);
+        return;
+    }
+    for (i = 0; i < GMPUNCH_DATA_STRINGS; at += len[i++]) memcpy(data + at, registration->data[i], len[i]);
+    if (before == size && memcmp(data, host->data, size) == 0) { /* said again */
+        gmpunchi_master_release(master, data, size);
+        return;
+    }
+    if (before) {
+        gmpunchi_master_release(master, host->data, host->data_size);
+    } else {
+        gmpunchi_list_append(&master->listed, &master->connection, offsetof(gmpunchi_connection, listed_link), index);
+        host->created = master->unix_time ? master->unix_time + (master->object.now - master->unix_at) / 1000 : 0;
+        master->stats.listed++;
+    }
+    master->stats.data_bytes += size - before;
+    master->lobby_version++;
+    host->data = data;
+    host->data_size = (uint32_t)size;
 }
 
 /* Ends a registration; the connection may live on. Its port waits for the host to come back. */
@@ -5122,6 +5867,7 @@ GMPUNCHI_FN void gmpunchi_host_remove(gmpunch_master *master, uint32_t index, in
     if (!connection->is_host) return;
     connection->is_host = 0;
     master->stats.hosts--;
+    gmpunchi_host_unlist(master, index);
     gmpunchi_list_remove(&gmpunchi_site_at(master, connection->site)->host, &master->connection,
                          offsetof(gmpunchi_connection, site_link), index);
     if (port != GMPUNCHI_NONE) {
@@ -5133,23 +5879,31 @@ GMPUNCHI_FN void gmpunchi_host_remove(gmpunch_master *master, uint32_t index, in
     gmpunchi_log(&master->object, GMPUNCH_LOG_INFO, GMPUNCH_LOG_ITEM_PEER, "host removed:", &connection->from);
 }
 
-/* The port that a registering host most likely announced: the latest without owner. Or, for a host without any, one that was
-   announced again since its owner registered: that owner is an old connection of the same host. */
+/* The port that a registering host most likely announced, of those without owner and, for a host without any port, those
+   that were announced again since their owner registered: that owner is then an old connection of the same host. Of the
+   announcements that may still be in flight together with their registrations the first, as both come in the same order;
+   otherwise the latest. */
 GMPUNCHI_FN uint32_t gmpunchi_host_choose_port(const gmpunch_master *master, const gmpunchi_connection *host) {
     const gmpunchi_site *site = gmpunchi_site_at(master, host->site);
-    uint64_t now = master->object.now, best_seen = 0;
-    uint32_t best = GMPUNCHI_NONE, index;
+    uint64_t now = master->object.now, first_at = GMPUNCHI_TIME_NEVER, latest_at = 0;
+    uint32_t first = GMPUNCHI_NONE, latest = GMPUNCHI_NONE, index;
     for (index = site->host_port.head; index != GMPUNCHI_NONE; index = gmpunchi_port_at(master, index)->site_link.next) {
         const gmpunchi_port *port = gmpunchi_port_at(master, index);
+        uint64_t at = port->fresh ? port->fresh_at : port->seen_at;
         if (port->owner != GMPUNCHI_NONE &&
             (host->port != GMPUNCHI_NONE || now - port->seen_at > GMPUNCHI_CLAIM_MS ||
              port->seen_at <= gmpunchi_connection_at(master, port->owner)->registered_at + GMPUNCHI_SAME_REG_MS))
             continue;
-        if (best != GMPUNCHI_NONE && port->seen_at < best_seen) continue;
-        best = index;
-        best_seen = port->seen_at;
+        if (now - at <= GMPUNCHI_IN_FLIGHT_MS && at < first_at) {
+            first = index;
+            first_at = at;
+        }
+        if (latest == GMPUNCHI_NONE || port->seen_at >= latest_at) {
+            latest = index;
+            latest_at = port->seen_at;
+        }
     }
-    return best;
+    return first != GMPUNCHI_NONE ? first : latest;
 }
 
 /* Whether a host that registers again keeps its port: it repeats itself, it announced that port again, or something still
@@ -5189,6 +5943,7 @@ GMPUNCHI_FN void gmpunchi_host_add(gmpunch_master *master, uint32_t index) {
     }
     if (gmpunchi_port_at(master, port)->owner != GMPUNCHI_NONE) {
         uint32_t old_host = gmpunchi_port_at(master, port)->owner;
+        gmpunchi_host_relist(master, old_host, index);
         gmpunchi_host_disown_port(master, old_host);
         gmpunchi_host_remove(master, old_host, GMPUNCH_REASON_REPLACED);
         gmpunchi_timer_enter(master, old_host, GMPUNCHI_TIMER_IDLE);
@@ -5228,10 +5983,13 @@ GMPUNCHI_FN int32_t gmpunchi_answer_not_found(gmpunch_master *master, uint32_t c
     return GMPUNCH_OK;
 }
 
-GMPUNCHI_FN int32_t gmpunchi_answer_found(gmpunch_master *master, uint32_t connection, const gmpunch_address *address) {
+/* To a client, or as an introduction to a host. */
+GMPUNCHI_FN int32_t gmpunchi_answer_found(gmpunch_master *master, uint32_t connection, const gmpunch_address *address,
+                                          uint8_t introduction) {
     gmpunch_buffer out;
     uint32_t message = gmpunchi_message_begin(master, connection, &out);
     if (message == GMPUNCHI_NONE) return GMPUNCH_ERR_FULL;
+    gmpunchi_message_at(master, message)->introduction = introduction;
     gmpunchi_encode_found(&out, address);
     gmpunchi_message_end(master, connection, message, &out);
     return GMPUNCH_OK;
@@ -5304,7 +6062,7 @@ GMPUNCHI_FN int32_t gmpunchi_request_answer(gmpunch_master *master, const gmpunc
         server = gmpunchi_connection_at(master, host)->from;
         server.port = gmpunchi_port_at(master, gmpunchi_connection_at(master, host)->port)->number;
         /* the host first: a host that can't be told must not be promised */
-        if (client.port) refused = gmpunchi_answer_found(master, host, &client) != GMPUNCH_OK;
+        if (client.port) refused = gmpunchi_answer_found(master, host, &client, 1) != GMPUNCH_OK;
     }
     if (refused) {
         gmpunchi_master_push(master, GMPUNCH_EVENT_NOT_FOUND, GMPUNCH_REASON_HOST_NOT_FOUND, &connection->from, &server);
@@ -5314,7 +6072,7 @@ GMPUNCHI_FN int32_t gmpunchi_request_answer(gmpunch_master *master, const gmpunc
     else master->stats.portless++;
     gmpunchi_master_push(master, GMPUNCH_EVENT_INTRODUCTION, GMPUNCH_REASON_NONE, &client, &server);
     gmpunchi_log(&master->object, GMPUNCH_LOG_DEBUG, GMPUNCH_LOG_ITEM_INTRODUCTION, "introduced:", &client);
-    return gmpunchi_answer_found(master, request->connection, &server);
+    return gmpunchi_answer_found(master, request->connection, &server, 0);
 }
 
 /* Answers what can be answered of a connection, in the order of its requests. A client that can't be answered is closed: it
@@ -5330,10 +6088,7 @@ GMPUNCHI_FN void gmpunchi_requests_settle(gmpunch_master *master, uint32_t index
     }
     for (; !failed && connection->owed && !connection->requests; connection->owed--)
         failed = gmpunchi_answer_not_found(master, index);
-    /* closed by the next transmit: its end may fail others, and theirs others again */
-    if (!failed || connection->failed) return;
-    connection->failed = 1;
-    gmpunchi_list_append(&master->failed, &master->connection, offsetof(gmpunchi_connection, failed_link), index);
+    if (failed) gmpunchi_connection_fail(master, index);
 }
 
 GMPUNCHI_FN void gmpunchi_site_settle(gmpunch_master *master, uint32_t site_index) {
@@ -5373,19 +6128,24 @@ GMPUNCHI_FN void gmpunchi_request_add(gmpunch_master *master, uint32_t index, co
     gmpunchi_list_append(&master->request_expiry, &master->request, offsetof(gmpunchi_request, expiry_link), request_index);
     gmpunchi_list_append(&site->waiting, &master->request, offsetof(gmpunchi_request, site_link), request_index);
     port = site->client_port.head;
-    while (port != GMPUNCHI_NONE && gmpunchi_port_at(master, port)->used)
+    while (port != GMPUNCHI_NONE && (gmpunchi_port_at(master, port)->used ||
+                                     master->object.now - gmpunchi_port_at(master, port)->seen_at > GMPUNCHI_FRESH_PORT_MS))
         port = gmpunchi_port_at(master, port)->site_link.next;
     if (port != GMPUNCHI_NONE) gmpunchi_request_use(master, request_index, port);
     gmpunchi_requests_settle(master, index);
 }
 
-/* The hold is over: if the client announced a port again that an earlier request took, that is the best guess. */
+/* The hold is over. The best guess is the port that was announced last of those that no request took, or else one that was
+   announced again after an earlier request took it. */
 GMPUNCHI_FN void gmpunchi_request_expire(gmpunch_master *master, uint32_t index) {
     gmpunchi_request *request = gmpunchi_request_at(master, index);
     const gmpunchi_site *site = gmpunchi_site_at(master, gmpunchi_connection_at(master, request->connection)->site);
     uint32_t port;
     gmpunchi_list_remove(&master->request_expiry, &master->request, offsetof(gmpunchi_request, expiry_link), index);
     request->expired = 1;
+    for (port = site->client_port.tail; request->port == GMPUNCHI_NONE && port != GMPUNCHI_NONE;
+         port = gmpunchi_port_at(master, port)->site_link.prev)
+        if (!gmpunchi_port_at(master, port)->used) gmpunchi_request_use(master, index, port);
     for (port = site->client_port.head; request->port == GMPUNCHI_NONE && port != GMPUNCHI_NONE;
          port = gmpunchi_port_at(master, port)->site_link.next)
         if (gmpunchi_port_at(master, port)->again) gmpunchi_request_use(master, index, port);
@@ -5417,9 +6177,9 @@ GMPUNCHI_FN void gmpunchi_connection_clear(gmpunch_master *master, uint32_t inde
         gmpunchi_list_remove(&master->failed, &master->connection, offsetof(gmpunchi_connection, failed_link), index);
     connection->failed = 0;
     gmpunchi_host_remove(master, index, reason);
+    gmpunchi_out_enter(master, index, GMPUNCHI_OUT_NONE);
     while (connection->messages) gmpunchi_message_pop(master, connection);
     if (master->sending == index) master->sending = GMPUNCHI_NONE;
-    gmpunchi_out_enter(master, index, GMPUNCHI_OUT_NONE);
     gmpunchi_stall_leave(master, index);
     gmpunchi_command_leave(master, index);
     gmpunchi_timer_leave(master, index);
@@ -5442,17 +6202,227 @@ GMPUNCHI_FN void gmpunchi_connection_close(gmpunch_master *master, uint32_t inde
     gmpunchi_out_enter(master, index, GMPUNCHI_OUT_CLOSE);
 }
 
+/* ---- the lobby ---- */
+
+/* A host that fell silent while another behind the same IP did not: most likely what is left of a connection of that one. */
+GMPUNCHI_FN int32_t gmpunchi_host_is_ghost(const gmpunch_master *master, const gmpunchi_connection *host) {
+    uint32_t index;
+    if (master->object.now - host->active_at <= GMPUNCHI_HOST_STALE_MS) return 0;
+    for (index = gmpunchi_site_at(master, host->site)->host.head; index != GMPUNCHI_NONE;
+         index = gmpunchi_connection_at(master, index)->site_link.next)
+        if (master->object.now - gmpunchi_connection_at(master, index)->active_at <= GMPUNCHI_HOST_STALE_MS) return 1;
+    return 0;
+}
+
+/* Data string 0 to 7. */
+GMPUNCHI_FN const char *gmpunchi_host_string(const gmpunchi_connection *host, uint32_t number) {
+    const char *text = host->data;
+    while (number--) text += strlen(text) + 1;
+    return text;
+}
+
+GMPUNCHI_FN int32_t gmpunchi_host_matches(const gmpunchi_connection *host, const gmpunchi_lobby_request *request) {
+    const char *text = host->data;
+    uint32_t i;
+    for (i = 0; i < GMPUNCH_DATA_STRINGS; i++, text += strlen(text) + 1)
+        if (request->filter[i][0] && strcmp(request->filter[i], text) != 0) return 0;
+    return 1;
+}
+
+/* A host that a list will have, and what it is sorted by. */
+typedef struct gmpunchi_pick {
+    const char *key;
+    uint32_t host;
+} gmpunchi_pick;
+
+typedef struct gmpunchi_picks {
+    gmpunchi_pick *item;
+    uint32_t count, room;
+} gmpunchi_picks;
+
+GMPUNCHI_FN void gmpunchi_picks_free(gmpunch_master *master, gmpunchi_picks *picks) {
+    if (picks->item) gmpunchi_text_free(picks->item, picks->room * sizeof *picks->item, master);
+    picks->item = NULL;
+}
+
+/* Room for `room` hosts. */
+GMPUNCHI_FN int32_t gmpunchi_picks_grow(gmpunch_master *master, gmpunchi_picks *picks, uint32_t room) {
+    gmpunchi_pick *item = (gmpunchi_pick *)gmpunchi_text_alloc(room * sizeof *item, master);
+    if (!item) return GMPUNCH_ERR_MEMORY;
+    if (picks->count) memcpy(item, picks->item, picks->count * sizeof *item);
+    gmpunchi_picks_free(master, picks);
+    picks->item = item;
+    picks->room = room;
+    return GMPUNCH_OK;
+}
+
+/* Sorts by key; what is equal keeps its order. Merges runs of growing length from one half of the room to the other, so the
+   time is bounded whatever the strings are. */
+GMPUNCHI_FN void gmpunchi_picks_sort(gmpunchi_pick *item, gmpunchi_pick *spare, uint32_t count) {
+    gmpunchi_pick *from = item, *to = spare, *swap;
+    uint32_t run, start;
+    for (run = 1; run < count; run *= 2) {
+        for (start = 0; start < count; start += 2 * run) {
+            uint32_t middle = count - start > run ? start + run : count;
+            uint32_t end = count - start > 2 * run ? start + 2 * run : count;
+            uint32_t a = start, b = middle, at;
+            for (at = start; at < end; at++)
+                to[at] = b == end || (a < middle && strcmp(from[a].key, from[b].key) <= 0) ? from[a++] : from[b++];
+        }
+        swap = from;
+        from = to;
+        to = swap;
+    }
+    if (from != item) memcpy(item, from, count * sizeof *item);
+}
+
+/* The hosts of a list, in its order. */
+GMPUNCHI_FN int32_t gmpunchi_lobby_pick(gmpunch_master *master, const gmpunchi_lobby_request *request,
+                                        gmpunchi_picks *picks) {
+    int32_t backwards = !request->sort_by && request->descending;
+    uint32_t index = backwards ? master->listed.tail : master->listed.head, i;
+    while (index != GMPUNCHI_NONE && (request->sort_by || picks->count < request->limit)) {
+        const gmpunchi_connection *host = gmpunchi_connection_at(master, index);
+        if (gmpunchi_host_matches(host, request) && !gmpunchi_host_is_ghost(master, host)) {
+            if (picks->count == picks->room && gmpunchi_picks_grow(master, picks, picks->room ? picks->room * 2 : 64))
+                return GMPUNCH_ERR_MEMORY;
+            picks->item[picks->count].key = request->sort_by ? gmpunchi_host_string(host, request->sort_by - 1) : "";
+            picks->item[picks->count++].host = index;
+        }
+        index = backwards ? host->listed_link.prev : host->listed_link.next;
+    }
+    if (!request->sort_by) return GMPUNCH_OK;
+    if (picks->room < 2 * picks->count && gmpunchi_picks_grow(master, picks, 2 * picks->count)) return GMPUNCH_ERR_MEMORY;
+    gmpunchi_picks_sort(picks->item, picks->item + picks->count, picks->count);
+    for (i = 0; request->descending && i < picks->count / 2; i++) {
+        gmpunchi_pick swap = picks->item[i];
+        picks->item[i] = picks->item[picks->count - 1 - i];
+        picks->item[picks->count - 1 - i] = swap;
+    }
+    if (picks->count > request->limit) picks->count = (uint32_t)request->limit;
+    return GMPUNCH_OK;
+}
+
+/* Writes the list. One that is longer than max_lobby ends with the last host that fits. */
+GMPUNCHI_FN int32_t gmpunchi_lobby_write(gmpunch_master *master, gmpunch_buffer *out, const gmpunchi_picks *picks) {
+    static const size_t end_len = 2, entry_len = 180; /* the text around the data strings, at most */
+    gmpunchi_lobby_entry entry;
+    size_t room = end_len + 2, mark;
+    uint32_t i, k;
+    for (i = 0; i < picks->count; i++) room += gmpunchi_connection_at(master, picks->item[i].host)->data_size + entry_len;
+    if (gmpunchi_buffer_grow(out, room < out->limit ? room : out->limit)) return GMPUNCH_ERR_MEMORY;
+    out->limit -= end_len;
+    gmpunchi_encode_lobby_begin(out);
+    for (i = 0; i < picks->count && !out->error; i++) {
+        const gmpunchi_connection *host = gmpunchi_connection_at(master, picks->item[i].host);
+        const char *text = host->data;
+        entry.ip = host->from;
+        entry.created = host->created;
+        for (k = 0; k < GMPUNCH_DATA_STRINGS; k++, text += strlen(text) + 1) entry.data[k] = text;
+        mark = out->position;
+        gmpunchi_encode_lobby_entry(out, &entry, i == 0);
+        if (out->error == GMPUNCH_ERR_MEMORY) return GMPUNCH_ERR_MEMORY;
+        if (!out->error && out->used <= out->limit) continue;
+        out->position = out->used = mark;
+        master->stats.lobby_truncated++;
+        gmpunchi_log(&master->object, GMPUNCH_LOG_WARNING, GMPUNCH_LOG_ITEM_REFUSED, "lobby list cut at max_lobby", NULL);
+        break;
+    }
+    out->error = GMPUNCH_OK;
+    out->limit += end_len;
+    return gmpunchi_encode_lobby_end(out);
+}
+
+/* Makes the list that a text was asked for. */
+GMPUNCHI_FN int32_t gmpunchi_lobby_make(gmpunch_master *master, gmpunchi_text *text) {
+    gmpunchi_lobby_request request;
+    gmpunchi_picks picks;
+    int32_t result;
+    memset(&picks, 0, sizeof picks);
+    gmpunchi_decode_lobby_request((const char *)(text + 1), text->request_len, &request);
+    result = gmpunchi_lobby_pick(master, &request, &picks);
+    if (!result) result = gmpunchi_lobby_write(master, &text->out, &picks);
+    gmpunchi_picks_free(master, &picks);
+    if (result) return result;
+    text->made = 1;
+    text->made_at = master->object.now;
+    text->version = master->lobby_version;
+    master->stats.lobby_built++;
+    return GMPUNCH_OK;
+}
+
+/* A text for this request that is still true, or not made yet; NULL if there is none. */
+GMPUNCHI_FN gmpunchi_text *gmpunchi_lobby_kept(const gmpunch_master *master, const char *request, size_t len) {
+    uint32_t i;
+    for (i = 0; i < GMPUNCHI_LOBBY_KEPT; i++) {
+        gmpunchi_text *text = master->kept[i];
+        if (text && text->request_len == len && memcmp(text + 1, request, len) == 0 &&
+            (!text->made ||
+             (text->version == master->lobby_version && master->object.now - text->made_at <= GMPUNCHI_LOBBY_FRESH_MS)))
+            return text;
+    }
+    return NULL;
+}
+
+/* Forgets the lists that are kept for the next request. */
+GMPUNCHI_FN void gmpunchi_lobby_forget(gmpunch_master *master) {
+    uint32_t i;
+    for (i = 0; i < GMPUNCHI_LOBBY_KEPT; i++) {
+        gmpunchi_text_drop(master, master->kept[i]);
+        master->kept[i] = NULL;
+    }
+}
+
+/* A "lobby2". */
+GMPUNCHI_FN void gmpunchi_lobby_ask(gmpunch_master *master, uint32_t index, const char *request, size_t len) {
+    gmpunchi_text *text;
+    master->stats.lobby_requests++;
+    if (!gmpunchi_master_has_lobby(master)) return;
+    text = gmpunchi_lobby_kept(master, request, len);
+    if (!text) {
+        text = gmpunchi_text_new(master, request, len);
+        if (!text) {
+            gmpunchi_master_refused(master, &master->stats.refused_lobby,
+                                    "no memory for a lobby list:", &gmpunchi_connection_at(master, index)->from);
+            gmpunchi_connection_fail(master, index);
+            return;
+        }
+        gmpunchi_text_drop(master, master->kept[master->next_kept]);
+        master->kept[master->next_kept] = text;
+        master->next_kept = (master->next_kept + 1) % GMPUNCHI_LOBBY_KEPT;
+    }
+    text->refs++;
+    gmpunchi_answer_text(master, index, text);
+}
+
 /* ---- commands ---- */
+
+/* "istesting", "testinginfos" and "version". */
+GMPUNCHI_FN void gmpunchi_answer_about(gmpunch_master *master, uint32_t index, uint8_t command) {
+    gmpunchi_text *text = gmpunchi_text_new(master, NULL, 0);
+    if (text && command == GMPUNCHI_COMMAND_IS_TESTING) gmpunchi_encode_testing(&text->out, master->config.testing);
+    else if (text && command == GMPUNCHI_COMMAND_TESTING_INFOS)
+        gmpunchi_encode_testing_infos(&text->out, master->config.testing ? master->name : NULL);
+    else if (text) gmpunchi_encode_version(&text->out);
+    if (!text || text->out.error) {
+        gmpunchi_text_drop(master, text);
+        gmpunchi_connection_fail(master, index);
+        return;
+    }
+    text->made = 1;
+    gmpunchi_answer_text(master, index, text);
+}
 
 GMPUNCHI_FN void gmpunchi_command_run(gmpunch_master *master, uint32_t index, uint8_t command, const char *arguments,
                                       size_t len) {
     gmpunchi_registration registration;
     int64_t minimum[3];
     gmpunch_address target;
-    gmpunch_buffer out;
-    uint32_t message;
     switch (command) {
-    case GMPUNCHI_COMMAND_REG: gmpunchi_host_add(master, index); break;
+    case GMPUNCHI_COMMAND_REG:
+        gmpunchi_connection_at(master, index)->sent_reg = 1;
+        gmpunchi_host_add(master, index);
+        break;
     case GMPUNCHI_COMMAND_REG2:
         if (gmpunchi_decode_reg2(arguments, len, &registration)) {
             master->stats.lines_ignored++;
@@ -5461,7 +6431,11 @@ GMPUNCHI_FN void gmpunchi_command_run(gmpunch_master *master, uint32_t index, ui
         gmpunchi_decode_version(GMPUNCH_MINIMUM_PROTOCOL_VERSION, minimum);
         if (gmpunchi_version_is_below(registration.version, minimum))
             gmpunchi_connection_close(master, index, &master->stats.closed_version, GMPUNCH_REASON_VERSION);
-        else gmpunchi_host_add(master, index);
+        else {
+            gmpunchi_connection_at(master, index)->streams = gmpunchi_connection_at(master, index)->sent_reg;
+            gmpunchi_host_add(master, index);
+            gmpunchi_host_list(master, index, &registration);
+        }
         break;
     case GMPUNCHI_COMMAND_CONNECT:
         if (gmpunchi_decode_connect(arguments, &target)) {
@@ -5470,17 +6444,11 @@ GMPUNCHI_FN void gmpunchi_command_run(gmpunch_master *master, uint32_t index, ui
         }
         gmpunchi_request_add(master, index, &target);
         break;
+    case GMPUNCHI_COMMAND_LOBBY: gmpunchi_lobby_ask(master, index, arguments, len); break;
     case GMPUNCHI_COMMAND_IS_TESTING:
     case GMPUNCHI_COMMAND_TESTING_INFOS:
-    case GMPUNCHI_COMMAND_VERSION:
-        message = gmpunchi_message_begin(master, index, &out);
-        if (message == GMPUNCHI_NONE) break;
-        if (command == GMPUNCHI_COMMAND_IS_TESTING) gmpunchi_encode_testing(&out, 0);
-        else if (command == GMPUNCHI_COMMAND_TESTING_INFOS) gmpunchi_encode_testing_infos(&out, NULL);
-        else gmpunchi_encode_version(&out);
-        gmpunchi_message_end(master, index, message, &out);
-        break;
-    default: /* "ping": a sign of life like any byte; "lobby2": without a lobby it is not answered */ break;
+    case GMPUNCHI_COMMAND_VERSION: gmpunchi_answer_about(master, index, command); break;
+    default: /* "ping": a sign of life like any byte */ break;
     }
 }
 
@@ -5551,6 +6519,7 @@ int32_t gmpunch_master_tcp_data(gmpunch_master *master, uint64_t now, uint32_t c
     index = gmpunchi_connection_index(master, connection_id);
     if (index == GMPUNCHI_NONE) return GMPUNCH_ERR_CONNECTION;
     connection = gmpunchi_connection_at(master, index);
+    master->stats.tcp_bytes_in += len;
     reading.completed = 0;
     reading.used = connection->in_len;
     if (reading.used) memcpy(master->work, connection->in, reading.used);
@@ -5657,6 +6626,10 @@ GMPUNCHI_FN void gmpunchi_udp_reg(gmpunch_master *master, const gmpunch_address 
     }
     gmpunchi_port_expiry_leave(master, index);
     gmpunchi_port_expiry_enter(master, index);
+    if (!port->fresh) {
+        port->fresh = 1;
+        port->fresh_at = master->object.now;
+    }
     gmpunchi_port_offer(master, index);
 }
 
@@ -5666,7 +6639,8 @@ GMPUNCHI_FN int32_t gmpunchi_port_is_retry(const gmpunch_master *master, const g
     if (port->pending) return 0;
     return now - port->used_at > GMPUNCHI_USED_PORT_MS ||
            (now - port->used_at > GMPUNCHI_RETRY_MS && waiting != GMPUNCHI_NONE &&
-            now - gmpunchi_request_at(master, waiting)->since >= GMPUNCHI_RETRY_MS);
+            now - gmpunchi_request_at(master, waiting)->since >= GMPUNCHI_RETRY_MS &&
+            gmpunchi_site_at(master, port->site)->client_ports == 1);
 }
 
 /* "connect" over UDP. */
@@ -5723,6 +6697,7 @@ int32_t gmpunch_master_input_udp(gmpunch_master *master, uint64_t now, const gmp
     if (!master || !from || (!data && len)) return GMPUNCH_ERR_ARGUMENT;
     gmpunchi_advance(&master->object, now);
     master->stats.udp_received++;
+    master->stats.udp_bytes_in += len;
     sender = *from;
     gmpunchi_address_normalize(&sender);
     if (!gmpunchi_address_is_unicast(&sender)) {
@@ -5765,6 +6740,12 @@ GMPUNCHI_FN uint64_t gmpunchi_request_due(const gmpunch_master *master) {
                                  : gmpunchi_after(gmpunchi_request_at(master, head)->since, master->config.hold_ms);
 }
 
+/* When the first host that has something to send may. */
+GMPUNCHI_FN uint64_t gmpunchi_cooling_due(const gmpunch_master *master) {
+    return master->cooling_messages ? gmpunchi_cool_until(master, master->out[GMPUNCHI_OUT_COOLING].head)
+                                    : GMPUNCHI_TIME_NEVER;
+}
+
 GMPUNCHI_FN uint64_t gmpunchi_stall_due(const gmpunch_master *master) {
     uint32_t head = master->stalled.head;
     return head == GMPUNCHI_NONE
@@ -5772,9 +6753,17 @@ GMPUNCHI_FN uint64_t gmpunchi_stall_due(const gmpunch_master *master) {
                : gmpunchi_after(gmpunchi_connection_at(master, head)->stalled_since, master->config.write_timeout_ms);
 }
 
+int32_t gmpunch_master_set_unix_time(gmpunch_master *master, uint64_t now, uint64_t unix_seconds) {
+    if (!master) return GMPUNCH_ERR_ARGUMENT;
+    master->unix_at = gmpunchi_advance(&master->object, now);
+    master->unix_time = unix_seconds;
+    return GMPUNCH_OK;
+}
+
 int32_t gmpunch_master_tick(gmpunch_master *master, uint64_t now) {
     if (!master) return GMPUNCH_ERR_ARGUMENT;
     now = gmpunchi_advance(&master->object, now);
+    while (now >= gmpunchi_cooling_due(master)) gmpunchi_out_resume(master, master->out[GMPUNCHI_OUT_COOLING].head);
     while (now >= gmpunchi_request_due(master)) gmpunchi_request_expire(master, master->request_expiry.head);
     while (now >= gmpunchi_port_due(master, &master->client_port_expiry, master->config.client_port_ms))
         gmpunchi_port_remove(master, master->client_port_expiry.head);
@@ -5798,6 +6787,7 @@ uint64_t gmpunch_master_next_deadline(const gmpunch_master *master) {
     uint32_t i;
     if (!master) return GMPUNCHI_TIME_NEVER;
     due = gmpunchi_earlier(master->accept_at, gmpunchi_earlier(gmpunchi_request_due(master), gmpunchi_stall_due(master)));
+    due = gmpunchi_earlier(due, gmpunchi_cooling_due(master));
     due = gmpunchi_earlier(due, gmpunchi_port_due(master, &master->client_port_expiry, master->config.client_port_ms));
     due = gmpunchi_earlier(due, gmpunchi_port_due(master, &master->host_port_expiry, master->config.host_port_ms));
     for (i = 0; i < GMPUNCHI_TIMERS; i++) due = gmpunchi_earlier(due, gmpunchi_timer_due(master, i));
@@ -5828,10 +6818,16 @@ GMPUNCHI_FN int32_t gmpunchi_master_configure(const gmpunch_master_config *given
     config->max_messages = gmpunchi_or_default(config->max_messages, 131072);
     config->max_messages_per_connection = gmpunchi_or_default(config->max_messages_per_connection, 64);
     config->max_line = gmpunchi_or_default(config->max_line, 1024);
+    config->introduction_gap_ms = gmpunchi_or_default(config->introduction_gap_ms, 50);
+    config->max_data = gmpunchi_or_default(config->max_data, 64u << 20);
+    config->max_lobby = gmpunchi_or_default(config->max_lobby, 32u << 20);
+    config->max_lobby_memory = gmpunchi_or_default(config->max_lobby_memory, 128u << 20);
+    if (!config->name) config->name = "gmpunch";
     if (!config->seed) config->seed = 1;
     if (config->max_connections > GMPUNCHI_MASTER_LIMIT || config->max_ports > GMPUNCHI_MASTER_LIMIT ||
         config->max_requests > GMPUNCHI_MASTER_LIMIT || config->max_messages > GMPUNCHI_MASTER_LIMIT ||
-        config->max_line > 65536 || config->max_line < 64)
+        config->max_line > 65536 || config->max_line < 64 || config->max_lobby < 4096 || config->max_lobby > 1u << 30 ||
+        strlen(config->name) > GMPUNCHI_MASTER_NAME_MAX || gmpunchi_has_control(config->name))
         return GMPUNCH_ERR_CONFIG;
     return GMPUNCH_OK;
 }
@@ -5859,6 +6855,8 @@ int32_t gmpunch_master_create(const gmpunch_master_config *given, uint64_t now, 
     master->object.now = now;
     master->config = config;
     master->config.bind_address = NULL;
+    memcpy(master->name, config.name, strlen(config.name) + 1);
+    master->config.name = master->name;
     master->stats.memory = sizeof *master;
     master->key[0] = gmpunchi_random(&master->object);
     master->key[1] = gmpunchi_random(&master->object);
@@ -5871,8 +6869,8 @@ int32_t gmpunch_master_create(const gmpunch_master_config *given, uint64_t now, 
     gmpunchi_pool_init(&master->message, sizeof(gmpunchi_message), config.max_messages);
     for (i = 0; i < GMPUNCHI_TIMERS; i++) gmpunchi_list_init(&master->timer[i]);
     gmpunchi_list_init(&master->commanding);
-    gmpunchi_list_init(&master->ready);
-    gmpunchi_list_init(&master->closing);
+    for (i = 0; i < GMPUNCHI_OUTS; i++) gmpunchi_list_init(&master->out[i]);
+    gmpunchi_list_init(&master->listed);
     gmpunchi_list_init(&master->stalled);
     gmpunchi_list_init(&master->failed);
     gmpunchi_list_init(&master->client_port_expiry);
@@ -5891,10 +6889,14 @@ int32_t gmpunch_master_create(const gmpunch_master_config *given, uint64_t now, 
 /* Frees all but the block itself. */
 GMPUNCHI_FN void gmpunchi_master_clear(gmpunch_master *master) {
     uint32_t i;
-    for (i = 0; i < master->connection.touched; i++)
-        if (gmpunchi_connection_at(master, i)->generation)
-            gmpunchi_master_release(master, gmpunchi_connection_at(master, i)->in,
-                                    gmpunchi_connection_at(master, i)->in_size);
+    for (i = 0; i < master->connection.touched; i++) {
+        gmpunchi_connection *connection = gmpunchi_connection_at(master, i);
+        if (!connection->generation) continue;
+        gmpunchi_master_release(master, connection->in, connection->in_size);
+        gmpunchi_host_unlist(master, i);
+        while (connection->messages) gmpunchi_message_pop(master, connection);
+    }
+    gmpunchi_lobby_forget(master);
     gmpunchi_master_pool_free(master, &master->site);
     gmpunchi_master_pool_free(master, &master->port);
     gmpunchi_master_pool_free(master, &master->connection);
@@ -5916,23 +6918,50 @@ GMPUNCHI_FN void gmpunchi_master_clear(gmpunch_master *master) {
 GMPUNCHI_FN void gmpunchi_master_sent(gmpunch_master *master) {
     uint32_t index = master->sending;
     gmpunchi_connection *connection;
+    gmpunchi_message *message;
+    int32_t cools;
     if (index == GMPUNCHI_NONE) return;
     master->sending = GMPUNCHI_NONE;
     connection = gmpunchi_connection_at(master, index);
+    message = gmpunchi_message_at(master, connection->message_first);
+    master->stats.tcp_bytes_out += message->len - master->sending_from;
+    cools = message->introduction && !connection->streams && master->config.introduction_gap_ms != GMPUNCH_NEVER;
     gmpunchi_message_pop(master, connection);
     gmpunchi_stall_leave(master, index);
-    gmpunchi_out_enter(master, index, connection->messages ? GMPUNCHI_OUT_READY : GMPUNCHI_OUT_NONE);
+    if (cools) {
+        connection->cooled_at = master->object.now;
+        gmpunchi_out_enter(master, index, GMPUNCHI_OUT_COOLING);
+    } else {
+        gmpunchi_out_resume(master, index);
+    }
+}
+
+/* The first connection that has something to send, or GMPUNCHI_NONE. Makes the lobby list if that is what it is. */
+GMPUNCHI_FN uint32_t gmpunchi_master_ready(gmpunch_master *master) {
+    uint32_t index;
+    while ((index = master->out[GMPUNCHI_OUT_READY].head) != GMPUNCHI_NONE) {
+        gmpunchi_message *message = gmpunchi_message_at(master, gmpunchi_connection_at(master, index)->message_first);
+        gmpunchi_text *text = message->text;
+        if (text && !text->made && gmpunchi_lobby_make(master, text)) {
+            gmpunchi_connection_close(master, index, &master->stats.refused_lobby, GMPUNCH_REASON_LIMIT);
+            continue;
+        }
+        if (text) message->len = (uint32_t)text->out.used;
+        return index;
+    }
+    return GMPUNCHI_NONE;
 }
 
 int32_t gmpunch_master_next_transmit(gmpunch_master *master, gmpunch_transmit *transmit) {
-    uint32_t index;
-    gmpunchi_message *message;
+    uint32_t index, ready;
+    const gmpunchi_message *message;
     if (!master || !transmit) return GMPUNCH_ERR_ARGUMENT;
     memset(transmit, 0, sizeof *transmit);
     gmpunchi_master_sent(master);
     while (master->failed.head != GMPUNCHI_NONE)
         gmpunchi_connection_close(master, master->failed.head, &master->stats.closed_full, GMPUNCH_REASON_LIMIT);
-    index = master->closing.head;
+    ready = master->out[GMPUNCHI_OUT_CLOSE].head == GMPUNCHI_NONE ? gmpunchi_master_ready(master) : GMPUNCHI_NONE;
+    index = master->out[GMPUNCHI_OUT_CLOSE].head;
     if (index != GMPUNCHI_NONE) {
         transmit->kind = GMPUNCH_TRANSMIT_TCP_CLOSE;
         transmit->connection = gmpunchi_connection_id(master, index);
@@ -5941,15 +6970,14 @@ int32_t gmpunch_master_next_transmit(gmpunch_master *master, gmpunch_transmit *t
         gmpunchi_connection_give(master, index);
         return 1;
     }
-    index = master->ready.head;
-    if (index == GMPUNCHI_NONE) return 0;
-    message = gmpunchi_message_at(master, gmpunchi_connection_at(master, index)->message_first);
+    if (ready == GMPUNCHI_NONE) return 0;
+    message = gmpunchi_message_at(master, gmpunchi_connection_at(master, ready)->message_first);
     transmit->kind = GMPUNCH_TRANSMIT_TCP_SEND;
-    transmit->connection = gmpunchi_connection_id(master, index);
-    transmit->to = gmpunchi_connection_at(master, index)->from;
-    transmit->data = message->bytes + message->sent;
-    transmit->len = (uint32_t)message->len - message->sent;
-    master->sending = index;
+    transmit->connection = gmpunchi_connection_id(master, ready);
+    transmit->to = gmpunchi_connection_at(master, ready)->from;
+    transmit->data = (message->text ? message->text->out.data : message->bytes) + message->sent;
+    transmit->len = message->len - message->sent;
+    master->sending = ready;
     master->sending_from = message->sent;
     return 1;
 }
@@ -5961,11 +6989,12 @@ int32_t gmpunch_master_tcp_sent(gmpunch_master *master, uint32_t connection, siz
     index = gmpunchi_connection_index(master, connection);
     if (index == GMPUNCHI_NONE || index != master->sending) return GMPUNCH_ERR_CONNECTION;
     message = gmpunchi_message_at(master, gmpunchi_connection_at(master, index)->message_first);
-    if (taken > (size_t)message->len - master->sending_from) return GMPUNCH_ERR_ARGUMENT;
-    message->sent = (uint16_t)(master->sending_from + taken);
+    if (taken > message->len - master->sending_from) return GMPUNCH_ERR_ARGUMENT;
+    message->sent = master->sending_from + (uint32_t)taken;
     if (message->sent == message->len) return GMPUNCH_OK;
     master->sending = GMPUNCHI_NONE;
-    if (taken || !gmpunchi_connection_at(master, index)->stalled) gmpunchi_stall_enter(master, index);
+    master->stats.tcp_bytes_out += taken;
+    gmpunchi_stall_enter(master, index, message->sent);
     gmpunchi_out_enter(master, index, GMPUNCHI_OUT_BLOCKED);
     return GMPUNCH_OK;
 }
@@ -6001,6 +7030,7 @@ int32_t gmpunch_master_get_stats(const gmpunch_master *master, gmpunch_master_st
     gmpunch_master_stats ours;
     if (!master) return GMPUNCH_ERR_ARGUMENT;
     ours = master->stats;
+    ours.struct_size = 0;
     ours.requests = master->request.count;
     ours.ports = master->port.count;
     return gmpunchi_struct_out(stats, &ours, sizeof ours);
@@ -6113,6 +7143,19 @@ uint64_t gmpunch_now_us(void) {
 }
 
 uint64_t gmpunch_now(void) { return gmpunch_now_us() / 1000u; }
+
+/* Seconds since 1970. */
+GMPUNCHI_FN uint64_t gmpunchi_unix_time(void) {
+#if defined(_WIN32)
+    FILETIME time; /* of 100 nanoseconds, since 1601 */
+    GetSystemTimeAsFileTime(&time);
+    return (((uint64_t)time.dwHighDateTime << 32 | time.dwLowDateTime) - UINT64_C(116444736000000000)) / 10000000u;
+#else
+    struct timespec time;
+    clock_gettime(CLOCK_REALTIME, &time);
+    return (uint64_t)time.tv_sec;
+#endif
+}
 
 /* A number that others can't guess, as far as the system has one. */
 GMPUNCHI_FN uint64_t gmpunchi_seed(const void *address) {
@@ -6523,10 +7566,11 @@ GMPUNCHI_FN uint32_t gmpunchi_lookup(const char *name, uint16_t port, gmpunch_ad
     (GMPUNCH_DATAGRAM_HEADER_SIZE + 1u + 1u) /* around a payload: header, escape, and one byte
                                                                         that tells of a datagram too long */
 
-/* The sockets of a client or a host. */
+/* The sockets of a client, a host or a lobby. */
 typedef struct gmpunchi_drive {
-    gmpunch_client *client; /* the one or the other */
+    gmpunch_client *client; /* one of the three */
     gmpunch_host *host;
+    gmpunch_lobby *lobby;
     uintptr_t udp[GMPUNCHI_DRIVE_SOCKETS];
     uint8_t family[GMPUNCHI_DRIVE_SOCKETS];
     uint32_t sockets;
@@ -6540,6 +7584,7 @@ typedef struct gmpunchi_drive {
     gmpunch_address bind_to;
     uint32_t max_packet;
     uint32_t rx_size;
+    uint32_t rx_at, rx_len; /* of a lobby: what was read and not taken yet */
     uint8_t *rx;
 } gmpunchi_drive;
 
@@ -6550,58 +7595,78 @@ GMPUNCHI_FN size_t gmpunchi_drive_size(uint32_t max_packet) {
 /* ---- the state machine behind, whichever it is ---- */
 
 GMPUNCHI_FN gmpunchi_object *gmpunchi_drive_object(const gmpunchi_drive *drive) {
-    return drive->client ? &drive->client->object : &drive->host->object;
+    return drive->client ? &drive->client->object : drive->host ? &drive->host->object : &drive->lobby->object;
 }
 
 GMPUNCHI_FN gmpunchi_uplink *gmpunchi_drive_uplink(const gmpunchi_drive *drive) {
-    return drive->client ? &drive->client->uplink : &drive->host->uplink;
+    return drive->client ? &drive->client->uplink : drive->host ? &drive->host->uplink : &drive->lobby->uplink;
 }
 
 GMPUNCHI_FN void gmpunchi_drive_tick(gmpunchi_drive *drive, uint64_t now) {
     if (drive->client) gmpunch_client_tick(drive->client, now);
-    else gmpunch_host_tick(drive->host, now);
+    else if (drive->host) gmpunch_host_tick(drive->host, now);
+    else gmpunch_lobby_tick(drive->lobby, now);
 }
 
 GMPUNCHI_FN uint64_t gmpunchi_drive_deadline(const gmpunchi_drive *drive) {
-    return drive->client ? gmpunch_client_next_deadline(drive->client) : gmpunch_host_next_deadline(drive->host);
+    return drive->client ? gmpunch_client_next_deadline(drive->client)
+           : drive->host ? gmpunch_host_next_deadline(drive->host)
+                         : gmpunch_lobby_next_deadline(drive->lobby);
 }
 
 GMPUNCHI_FN int32_t gmpunchi_drive_event(gmpunchi_drive *drive, gmpunch_event *event) {
-    return drive->client ? gmpunch_client_next_event(drive->client, event) : gmpunch_host_next_event(drive->host, event);
+    return drive->client ? gmpunch_client_next_event(drive->client, event)
+           : drive->host ? gmpunch_host_next_event(drive->host, event)
+                         : gmpunch_lobby_next_event(drive->lobby, event);
 }
 
 GMPUNCHI_FN int32_t gmpunchi_drive_transmit(gmpunchi_drive *drive, gmpunch_transmit *transmit) {
     return drive->client ? gmpunch_client_next_transmit(drive->client, transmit)
-                         : gmpunch_host_next_transmit(drive->host, transmit);
+           : drive->host ? gmpunch_host_next_transmit(drive->host, transmit)
+                         : gmpunch_lobby_next_transmit(drive->lobby, transmit);
 }
 
 GMPUNCHI_FN void gmpunchi_drive_tcp_opened(gmpunchi_drive *drive, uint64_t now) {
     if (drive->client) gmpunch_client_tcp_opened(drive->client, now, drive->connection);
-    else gmpunch_host_tcp_opened(drive->host, now, drive->connection);
+    else if (drive->host) gmpunch_host_tcp_opened(drive->host, now, drive->connection);
+    else gmpunch_lobby_tcp_opened(drive->lobby, now, drive->connection);
 }
 
-GMPUNCHI_FN void gmpunchi_drive_tcp_data(gmpunchi_drive *drive, uint64_t now, size_t len) {
-    if (drive->client) gmpunch_client_tcp_data(drive->client, now, drive->connection, drive->rx, len);
-    else gmpunch_host_tcp_data(drive->host, now, drive->connection, drive->rx, len);
+/* Hands on what was read; a lobby may take it bit by bit. */
+GMPUNCHI_FN void gmpunchi_drive_tcp_data(gmpunchi_drive *drive, uint64_t now) {
+    const uint8_t *data = drive->rx + drive->rx_at;
+    size_t len = drive->rx_len - drive->rx_at;
+    int32_t taken;
+    drive->rx_at = drive->rx_len;
+    if (drive->client) {
+        gmpunch_client_tcp_data(drive->client, now, drive->connection, data, len);
+    } else if (drive->host) {
+        gmpunch_host_tcp_data(drive->host, now, drive->connection, data, len);
+    } else {
+        taken = gmpunch_lobby_tcp_data(drive->lobby, now, drive->connection, data, len);
+        if (taken >= 0) drive->rx_at = drive->rx_len - (uint32_t)(len - (size_t)taken);
+    }
 }
 
 GMPUNCHI_FN void gmpunchi_drive_tcp_closed(gmpunchi_drive *drive, uint64_t now, int32_t os_error) {
     gmpunchi_socket_close(&drive->tcp);
     if (drive->client) gmpunch_client_tcp_closed(drive->client, now, drive->connection, os_error);
-    else gmpunch_host_tcp_closed(drive->host, now, drive->connection, os_error);
+    else if (drive->host) gmpunch_host_tcp_closed(drive->host, now, drive->connection, os_error);
+    else gmpunch_lobby_tcp_closed(drive->lobby, now, drive->connection, os_error);
 }
 
 GMPUNCHI_FN void gmpunchi_drive_tcp_sent(gmpunchi_drive *drive, size_t taken) {
-    if (drive->client) gmpunch_client_tcp_sent(drive->client, drive->connection, taken);
-    else gmpunch_host_tcp_sent(drive->host, drive->connection, taken);
+    gmpunchi_uplink_sent(gmpunchi_drive_uplink(drive), drive->connection, taken);
 }
 
 GMPUNCHI_FN void gmpunchi_drive_tcp_writable(gmpunchi_drive *drive, uint64_t now) {
     drive->tcp_full = 0;
     if (drive->client) gmpunch_client_tcp_writable(drive->client, now, drive->connection);
-    else gmpunch_host_tcp_writable(drive->host, now, drive->connection);
+    else if (drive->host) gmpunch_host_tcp_writable(drive->host, now, drive->connection);
+    else gmpunch_lobby_tcp_writable(drive->lobby, now, drive->connection);
 }
 
+/* Of a datagram: a lobby has none. */
 GMPUNCHI_FN void gmpunchi_drive_send_failed(gmpunchi_drive *drive, int32_t os_error) {
     if (os_error) gmpunchi_drive_object(drive)->os_error = os_error;
     if (drive->client) drive->client->stats.sends_failed++;
@@ -6633,9 +7698,11 @@ GMPUNCHI_FN void gmpunchi_drive_tcp_open(gmpunchi_drive *drive, uint64_t now, co
     gmpunch_address local;
     int32_t os_error;
     gmpunchi_socket_close(&drive->tcp);
-    memset(&local, 0, sizeof local);
+    local = drive->bind_to;
     /* from the IP of the UDP socket: the master takes both for one and the same by it */
-    if (gmpunchi_socket_local(drive->udp[0], &local, NULL) || !gmpunchi_address_is_unicast(&local)) local.family = 0;
+    if (drive->sockets && (gmpunchi_socket_local(drive->udp[0], &local, NULL) || !gmpunchi_address_is_unicast(&local)))
+        local.family = 0;
+    drive->rx_at = drive->rx_len = 0;
     drive->connection = transmit->connection;
     drive->connecting = 1;
     drive->tcp_full = 0;
@@ -6746,8 +7813,13 @@ GMPUNCHI_FN void gmpunchi_drive_read_tcp(gmpunchi_drive *drive, uint64_t now, in
     }
     if (writable && drive->tcp_full) gmpunchi_drive_tcp_writable(drive, now);
     got = gmpunchi_tcp_receive(drive->tcp, drive->rx, drive->rx_size, &os_error);
-    if (got > 0) gmpunchi_drive_tcp_data(drive, now, (size_t)got);
-    else if (got < 0) gmpunchi_drive_tcp_closed(drive, now, os_error);
+    if (got < 0) {
+        gmpunchi_drive_tcp_closed(drive, now, os_error);
+    } else if (got > 0) {
+        drive->rx_at = 0;
+        drive->rx_len = (uint32_t)got;
+        gmpunchi_drive_tcp_data(drive, now);
+    }
 }
 
 /* What to wait for: UDP sockets, then TCP. entries has room for all; index[i] is the UDP socket, GMPUNCHI_NONE for TCP. */
@@ -6774,6 +7846,10 @@ GMPUNCHI_FN int32_t gmpunchi_drive_read(gmpunchi_drive *drive, gmpunch_event *ev
     uint32_t index[GMPUNCHI_DRIVE_SOCKETS + 1], count, i;
     uint64_t now;
     int32_t result = GMPUNCH_ERR_WOULD_BLOCK, got;
+    if (drive->lobby && drive->rx_at < drive->rx_len) { /* the rest of what was read */
+        gmpunchi_drive_tcp_data(drive, gmpunch_now());
+        return 0;
+    }
     if (drive->udp_ready != GMPUNCHI_NONE && drive->udp[drive->udp_ready] != GMPUNCHI_NO_SOCKET &&
         drive->streak++ < GMPUNCHI_DRIVE_STREAK) {
         /* where one datagram was there may be more; asking costs no more than waiting would */
@@ -6839,17 +7915,22 @@ GMPUNCHI_FN void gmpunchi_drive_close(gmpunchi_drive *drive) {
     gmpunchi_net_stop();
 }
 
-/* Sets up the drive in its memory behind the object, and the first UDP socket. */
-GMPUNCHI_FN int32_t gmpunchi_drive_open(gmpunchi_drive *drive, const gmpunch_address *bind_to, uint16_t port,
-                                        uint32_t socket_mode, uintptr_t socket, uint32_t max_packet) {
-    gmpunch_address local;
+/* Sets up the drive in its memory behind the object. */
+GMPUNCHI_FN void gmpunchi_drive_init(gmpunchi_drive *drive, const gmpunch_address *bind_to, uint32_t max_packet) {
     drive->udp_ready = GMPUNCHI_NONE;
     drive->tcp = GMPUNCHI_NO_SOCKET;
-    drive->socket_mode = socket_mode;
     drive->bind_to = *bind_to;
     drive->rx = (uint8_t *)(drive + 1);
     drive->max_packet = max_packet;
     drive->rx_size = max_packet + GMPUNCHI_DRIVE_ROOM;
+}
+
+/* That, and the first UDP socket. */
+GMPUNCHI_FN int32_t gmpunchi_drive_open(gmpunchi_drive *drive, const gmpunch_address *bind_to, uint16_t port,
+                                        uint32_t socket_mode, uintptr_t socket, uint32_t max_packet) {
+    gmpunch_address local;
+    gmpunchi_drive_init(drive, bind_to, max_packet);
+    drive->socket_mode = socket_mode;
     if (socket_mode == GMPUNCH_SOCKET_OWN)
         return gmpunchi_drive_socket(drive, 0, port) ? GMPUNCH_OK : gmpunchi_net_result(gmpunchi_net_error());
     if (gmpunchi_socket_local(socket, &local, &drive->family[0])) {
@@ -6970,6 +8051,39 @@ int32_t gmpunch_host_open(const gmpunch_host_config *given, gmpunch_host **out) 
     return GMPUNCH_OK;
 }
 
+#define GMPUNCHI_LOBBY_RX 16384u /* bytes read at once */
+
+int32_t gmpunch_lobby_open(const gmpunch_lobby_config *given, gmpunch_lobby **out) {
+    gmpunch_lobby_config config;
+    gmpunchi_resolved resolved;
+    gmpunch_address bind_to;
+    gmpunch_lobby *lobby;
+    gmpunchi_drive *drive;
+    void *memory;
+    int32_t result;
+    if (!out) return GMPUNCH_ERR_ARGUMENT;
+    *out = NULL;
+    result = gmpunchi_lobby_configure(given, &config);
+    if (result) return result;
+    gmpunchi_report(config.os_error, 0);
+    if (gmpunchi_parse_bind(config.bind_address, &bind_to)) return GMPUNCH_ERR_CONFIG;
+    if (gmpunchi_net_start()) return GMPUNCH_ERR_SOCKET;
+    memset(&resolved, 0, sizeof resolved);
+    gmpunchi_resolve_master(config.master, &resolved);
+    result = gmpunchi_lobby_make_object(&config, gmpunch_now(), &resolved, gmpunchi_drive_size(GMPUNCHI_LOBBY_RX), &memory,
+                                        &lobby);
+    if (result) {
+        gmpunchi_net_stop();
+        return result;
+    }
+    lobby->object.drive = drive = (gmpunchi_drive *)memory;
+    drive->lobby = lobby;
+    gmpunchi_drive_init(drive, &bind_to, GMPUNCHI_LOBBY_RX);
+    gmpunchi_drive_flush(drive, gmpunch_now());
+    *out = lobby;
+    return GMPUNCH_OK;
+}
+
 /* ---- the public calls ---- */
 
 /* The drive of an object that has one: NULL for none, and for no object. */
@@ -6979,6 +8093,10 @@ GMPUNCHI_FN gmpunchi_drive *gmpunchi_client_drive(const gmpunch_client *client) 
 
 GMPUNCHI_FN gmpunchi_drive *gmpunchi_host_drive(const gmpunch_host *host) {
     return host ? (gmpunchi_drive *)host->object.drive : NULL;
+}
+
+GMPUNCHI_FN gmpunchi_drive *gmpunchi_lobby_drive(const gmpunch_lobby *lobby) {
+    return lobby ? (gmpunchi_drive *)lobby->object.drive : NULL;
 }
 
 /* What a call on no object, or on one without sockets, returns. */
@@ -6994,6 +8112,12 @@ int32_t gmpunch_host_poll(gmpunch_host *host, gmpunch_event *event, uint32_t tim
     gmpunchi_drive *drive = gmpunchi_host_drive(host);
     if (!event) return GMPUNCH_ERR_ARGUMENT;
     return drive ? gmpunchi_drive_poll(drive, event, timeout_ms) : gmpunchi_no_drive(host);
+}
+
+int32_t gmpunch_lobby_poll(gmpunch_lobby *lobby, gmpunch_event *event, uint32_t timeout_ms) {
+    gmpunchi_drive *drive = gmpunchi_lobby_drive(lobby);
+    if (!event) return GMPUNCH_ERR_ARGUMENT;
+    return drive ? gmpunchi_drive_poll(drive, event, timeout_ms) : gmpunchi_no_drive(lobby);
 }
 
 /* Whether a game packet may be sent, and the bytes before it; prefix has room for header and escape. */
@@ -7083,6 +8207,13 @@ int32_t gmpunch_host_resolve(gmpunch_host *host) {
     return result ? result : gmpunch_host_set_master(host, gmpunch_now(), resolved.master, resolved.count);
 }
 
+int32_t gmpunch_lobby_resolve(gmpunch_lobby *lobby) {
+    gmpunchi_drive *drive = gmpunchi_lobby_drive(lobby);
+    gmpunchi_resolved resolved;
+    int32_t result = drive ? gmpunchi_drive_resolve(drive, &resolved) : gmpunchi_no_drive(lobby);
+    return result ? result : gmpunch_lobby_set_master(lobby, gmpunch_now(), resolved.master, resolved.count);
+}
+
 GMPUNCHI_FN void gmpunchi_wait_from(gmpunch_wait *wait, const gmpunchi_pollfd *entry) {
     wait->socket = (uintptr_t)entry->fd;
     wait->events = (entry->events & POLLIN ? (uint32_t)GMPUNCH_WAIT_READ : 0u) |
@@ -7107,6 +8238,11 @@ int32_t gmpunch_client_waits(const gmpunch_client *client, gmpunch_wait *waits, 
 int32_t gmpunch_host_waits(const gmpunch_host *host, gmpunch_wait *waits, uint32_t capacity) {
     const gmpunchi_drive *drive = gmpunchi_host_drive(host);
     return drive ? gmpunchi_drive_waits(drive, waits, capacity) : gmpunchi_no_drive(host);
+}
+
+int32_t gmpunch_lobby_waits(const gmpunch_lobby *lobby, gmpunch_wait *waits, uint32_t capacity) {
+    const gmpunchi_drive *drive = gmpunchi_lobby_drive(lobby);
+    return drive ? gmpunchi_drive_waits(drive, waits, capacity) : gmpunchi_no_drive(lobby);
 }
 
 int32_t gmpunch_client_local_address(const gmpunch_client *client, gmpunch_address *address) {
@@ -7136,15 +8272,20 @@ int32_t gmpunch_client_os_error(const gmpunch_client *client) { return client ? 
 
 int32_t gmpunch_host_os_error(const gmpunch_host *host) { return host ? host->object.os_error : 0; }
 
+int32_t gmpunch_lobby_os_error(const gmpunch_lobby *lobby) { return lobby ? lobby->object.os_error : 0; }
+
 /* ---- the master's sockets ---- */
 
 #if !defined(GMPUNCH_NO_MASTER)
 
-#define GMPUNCHI_MASTER_RX 4096u       /* bytes read at once; a command over UDP is far shorter */
-#define GMPUNCHI_MASTER_ACCEPTS 64u    /* per round and listener */
-#define GMPUNCHI_MASTER_DATAGRAMS 256u /* per round and socket */
-#define GMPUNCHI_ACCEPT_PAUSE_MS 100u  /* without descriptors left */
-#define GMPUNCHI_BIND_TRIES 32u        /* for a port that is free for TCP and UDP */
+#define GMPUNCHI_MASTER_RX 4096u              /* bytes read at once; a command over UDP is far shorter */
+#define GMPUNCHI_MASTER_ACCEPTS 64u           /* per round and listener */
+#define GMPUNCHI_MASTER_DATAGRAMS 256u        /* per round and socket */
+#define GMPUNCHI_MASTER_SENDS 256u            /* per round */
+#define GMPUNCHI_MASTER_SEND_BYTES (1u << 20) /* ... and no more once so much was sent: others want to be read */
+#define GMPUNCHI_CLOCK_MS 1000u               /* the system's clock is looked at so often: it may be set */
+#define GMPUNCHI_ACCEPT_PAUSE_MS 100u         /* without descriptors left */
+#define GMPUNCHI_BIND_TRIES 32u               /* for a port that is free for TCP and UDP */
 
 /* The sockets of a master. Entries 0 to 2 * binds - 1 are UDP and TCP listener of each bind in turn, the others its
    connections; place[] finds the entry of a connection by the low bits of its id. */
@@ -7155,6 +8296,7 @@ typedef struct gmpunchi_master_drive {
     uint32_t *connection; /* id of each entry's connection */
     uint32_t *place;      /* as long as entry */
     uint32_t entries, capacity;
+    uint64_t clock_at; /* when to look at the system's clock again */
     uint8_t rx[GMPUNCHI_MASTER_RX];
 } gmpunchi_master_drive;
 
@@ -7208,11 +8350,15 @@ GMPUNCHI_FN void gmpunchi_master_drive_remove(gmpunchi_master_drive *drive, uint
     drive->place[drive->connection[at] & (GMPUNCHI_MASTER_LIMIT - 1)] = at;
 }
 
-GMPUNCHI_FN void gmpunchi_master_drive_flush(gmpunch_master *master, gmpunchi_master_drive *drive, uint64_t now) {
+/* Does what the master wants done; 1 if there may be more. */
+GMPUNCHI_FN int32_t gmpunchi_master_drive_flush(gmpunch_master *master, gmpunchi_master_drive *drive, uint64_t now) {
     gmpunch_transmit transmit;
-    while (gmpunch_master_next_transmit(master, &transmit) > 0) {
-        uint32_t at = drive->place[transmit.connection & (GMPUNCHI_MASTER_LIMIT - 1)];
+    uint32_t sends, bytes = 0;
+    for (sends = 0; sends < GMPUNCHI_MASTER_SENDS && bytes < GMPUNCHI_MASTER_SEND_BYTES; sends++) {
+        uint32_t at;
         int32_t os_error = 0, sent;
+        if (gmpunch_master_next_transmit(master, &transmit) <= 0) return 0;
+        at = drive->place[transmit.connection & (GMPUNCHI_MASTER_LIMIT - 1)];
         if (transmit.kind == GMPUNCH_TRANSMIT_TCP_CLOSE) {
             gmpunchi_master_drive_remove(drive, at);
             continue;
@@ -7225,7 +8371,9 @@ GMPUNCHI_FN void gmpunchi_master_drive_flush(gmpunch_master *master, gmpunchi_ma
             gmpunch_master_tcp_sent(master, transmit.connection, (size_t)sent);
             drive->entry[at].events = POLLIN | POLLOUT;
         }
+        if (sent > 0) bytes += (uint32_t)sent;
     }
+    return 1;
 }
 
 /* Stops or resumes accepting. */
@@ -7316,17 +8464,21 @@ int32_t gmpunch_master_poll(gmpunch_master *master, gmpunch_event *event, uint32
     until = gmpunchi_after(now, timeout_ms);
     for (;; now = gmpunch_now()) {
         uint64_t deadline, wait;
-        int32_t ready;
+        int32_t ready, more;
+        if (now >= drive->clock_at) {
+            gmpunch_master_set_unix_time(master, now, gmpunchi_unix_time());
+            drive->clock_at = now + GMPUNCHI_CLOCK_MS;
+        }
         if (now >= gmpunch_master_next_deadline(master)) gmpunch_master_tick(master, now);
         if (now >= master->accept_at) {
             master->accept_at = GMPUNCHI_TIME_NEVER;
             gmpunchi_master_drive_listen(drive, 1);
         }
-        gmpunchi_master_drive_flush(master, drive, now);
+        more = gmpunchi_master_drive_flush(master, drive, now);
         if (event && gmpunch_master_next_event(master, event) > 0) return 1;
         if (now >= until && round++) break; /* looks once even with no time to wait */
         deadline = gmpunchi_earlier(gmpunch_master_next_deadline(master), until);
-        wait = deadline > now ? deadline - now : 0;
+        wait = deadline > now && !more ? deadline - now : 0;
         ready = gmpunchi_wait(drive->entry, drive->entries, wait > 0x7fffffffu ? GMPUNCH_NEVER : (uint32_t)wait);
         if (ready > 0) now = gmpunch_now();
         for (i = drive->entries; ready > 0 && i-- > 0;) { /* from the end: removing moves only entries that were seen */
@@ -7478,6 +8630,28 @@ size_t gmpunch_host_memory_size(const gmpunch_host_config *given, int32_t socket
     if (gmpunchi_host_configure(given, &config)) return 0;
     gmpunchi_host_layout(&arena, &config, gmpunchi_extra_size(sockets, config.max_packet), &extra);
     return arena.used;
+}
+
+size_t gmpunch_lobby_memory_size(const gmpunch_lobby_config *given, int32_t sockets) {
+    gmpunch_lobby_config config;
+    gmpunchi_arena arena = {NULL, 0};
+    void *extra;
+    if (gmpunchi_lobby_configure(given, &config)) return 0;
+#if defined(GMPUNCH_NO_SOCKETS)
+    sockets = 0;
+#else
+    sockets = sockets ? (int32_t)GMPUNCHI_LOBBY_RX : 0;
+#endif
+    gmpunchi_lobby_layout(&arena, &config, gmpunchi_extra_size(sockets, (uint32_t)sockets), &extra);
+    return arena.used;
+}
+
+void gmpunch_lobby_close(gmpunch_lobby *lobby) {
+    if (!lobby) return;
+#if !defined(GMPUNCH_NO_SOCKETS)
+    if (lobby->object.drive) gmpunchi_drive_close((gmpunchi_drive *)lobby->object.drive);
+#endif
+    gmpunchi_object_free(&lobby->object);
 }
 
 void gmpunch_client_close(gmpunch_client *client) {

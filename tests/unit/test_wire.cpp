@@ -684,23 +684,24 @@ TEST_CASE("wire: testing flag, testing infos and version") {
 }
 
 TEST_CASE("wire: the master reads commands in all pieces") {
-    const bytes version = from_hex("f6312e322e350a");
+    const bytes version = from_hex("f6312e322e350a"), nothing = from_hex("f95b5d0a");
     bytes eleven, nine;
     for (int i = 0; i < 11; i++) eleven = eleven + bin("version\n\0");
     for (int i = 0; i < 8; i++) nine = nine + bin("version\n\0");
     const struct {
         bytes stream;
         size_t versions;
+        bool lobby = false;
     } cases[] = {
         {bin("version"), 0},
         {bin("\0version\r\nversion\n\0version\n\0"), 3}, // as recorded
         {bin("foo\nversion\rversion\r\n\r\nping\n\0ver\0sion\n"), 3},
-        {bin("lobby2\n\0") + eleven + bin("version\n\0"), 1},
+        {bin("lobby2\n\0") + eleven + bin("version\n\0"), 1, true},
         {bin("reg2\n\0" "1.2.4\n\0") + nine + bin("version\n\0"), 1},
     };
     for (const auto &c : cases) {
         CAPTURE(std::string(c.stream.begin(), c.stream.end()));
-        bytes expected;
+        bytes expected = c.lobby ? nothing : bytes();
         for (size_t i = 0; i < c.versions; i++) expected = expected + version;
         each_split(c.stream, [&](const std::vector<bytes> &pieces) {
             const gmpunch_master_config config{};
@@ -829,9 +830,16 @@ TEST_CASE("wire: lobby lists of others") {
           R"([{"ip":"1.2.3.4","data1":{"a":"b"}}])", R"([{"ip":"1.2.3.4","createdTime":"5"}])",
           R"([{"ip":"1.2.3.4","createdTime":-5}])", R"([{"ip":"1.2.3.4","createdTime":5.5}])",
           R"([{"ip":"1.2.3.4","createdTime":}])",
-          R"([{"ip":"1.2.3.4","createdTime":99999999999999999999}])", R"([{"ip":"1.2.3.4","other":[1]}])",
-          R"([{"ip":"1.2.3.4","other":{"a":1}}])"})
+          R"([{"ip":"1.2.3.4","createdTime":99999999999999999999}])", R"([{"ip":"1.2.3.4","other":[1}}])",
+          R"([{"ip":"1.2.3.4","other":{"a" 1}}])", R"([{"ip":"1.2.3.4","other":{5:1}}])", R"([{"ip":"1.2.3.4","other":[1,]}])",
+          R"([{"ip":"1.2.3.4","other":nul}])", R"([{"ip":"1.2.3.4","other":truee}])", R"([{"ip":"1.2.3.4","other":+1}])",
+          R"([{"ip":"1.2.3.4","other":1.}])", R"([{"ip":"1.2.3.4","other":1e}])", R"([{"ip":"1.2.3.4","other":-}])",
+          R"([{"ip":"1.2.3.4","other":[,1]}])", R"([{"ip":"1.2.3.4","other":}])"})
         cases.push_back({json, bad, ""});
+    for (const char *value : {"[1]", R"({"a":1,"b":[{}]})", "null", "true", "false", "-0.5e+10", "1E9", "[ ]", R"("a\u0041")",
+                              "[[[[[[[[]]]]]]]]", "99999999999999999999999999"})
+        cases.push_back({R"([{"other":)" + std::string(value) + R"(,"ip":"1.2.3.4","data1":"a"}])", 0, "1.2.3.4|a||||||||0\n"});
+    cases.push_back({R"([{"other":[[[[[[[[[]]]]]]]]],"ip":"1.2.3.4"}])", GMPUNCH_ERR_TOO_LONG, ""}); // too deep
     for (const sample &c : cases) {
         CAPTURE(c.json);
         const std::string answer = "\xf9" + c.json + "\n    ";
