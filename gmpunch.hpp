@@ -19,16 +19,16 @@ where it is documented; here is only what differs. A client, complete:
 
 In ONE file define GMPUNCH_IMPLEMENTATION before the #include, as with gmpunch.h; its other switches hold here too.
 
-OWNERSHIP. client, host and master hold one pointer, close it in the destructor and can only be moved. Each has get(),
-release() (the caller closes), close(), and a constructor that adopts a C pointer. client_ref, host_ref and master_ref have
-the same functions and own nothing. An object that is empty (moved from, closed, not opened) may be called: it answers
+OWNERSHIP. client, host, lobby and master hold one pointer, close it in the destructor and can only be moved. Each has get(),
+release() (the caller closes), close(), and a constructor that adopts a C pointer. client_ref, host_ref, lobby_ref and
+master_ref have the same functions and own nothing. An object that is empty (moved from, closed, not opened) may be called: it answers
 errc::argument, false, 0 or no address.
 
 ERRORS. Functions without a value return a std::error_code. Functions with one have a last parameter for it; where there is
 a form without, an error there is false or 0. Codes are of the enum errc and compare with the std::errc of the same meaning.
 
-GMPUNCH_CPP_EXCEPTIONS, if defined, adds constructors client(config), host(config) and master(config) that open and throw
-std::system_error.
+GMPUNCH_CPP_EXCEPTIONS, if defined, adds constructors client(config), host(config), lobby(config) and master(config) that open
+and throw std::system_error.
 */
 #ifndef GMPUNCH_HPP_INCLUDED
 #define GMPUNCH_HPP_INCLUDED
@@ -220,6 +220,10 @@ struct host_config : gmpunch_host_config {
     host_config() noexcept : gmpunch_host_config() { struct_size = static_cast<uint32_t>(sizeof(gmpunch_host_config)); }
 };
 
+struct lobby_config : gmpunch_lobby_config {
+    lobby_config() noexcept : gmpunch_lobby_config() { struct_size = static_cast<uint32_t>(sizeof(gmpunch_lobby_config)); }
+};
+
 #if !defined(GMPUNCH_NO_MASTER)
 struct master_config : gmpunch_master_config {
     master_config() noexcept : gmpunch_master_config() {
@@ -287,7 +291,9 @@ enum class event_type : int32_t {
     host_added = GMPUNCH_EVENT_HOST_ADDED,
     host_removed = GMPUNCH_EVENT_HOST_REMOVED,
     introduction = GMPUNCH_EVENT_INTRODUCTION,
-    not_found = GMPUNCH_EVENT_NOT_FOUND
+    not_found = GMPUNCH_EVENT_NOT_FOUND,
+    lobby_entry = GMPUNCH_EVENT_LOBBY_ENTRY,
+    lobby_done = GMPUNCH_EVENT_LOBBY_DONE
 };
 
 enum class reason : int32_t {
@@ -359,7 +365,10 @@ public:
     int32_t os_error() const noexcept { return event_.os_error; }
     uint32_t socket_index() const noexcept { return event_.socket_index; }
     bytes_view data() const noexcept { return bytes_view(event_.data, event_.len); }
-    /* Data string 1 to 8 of event_type::host_data. */
+    /* Of event_type::lobby_entry: Unix time in seconds. */
+    uint64_t created() const noexcept { return event_.created; }
+    uint32_t count() const noexcept { return event_.count; }
+    /* Data string 1 to 8 of event_type::host_data and lobby_entry. */
     const char *string(uint32_t number) const noexcept { return gmpunch_event_string(&event_, number); }
 
     gmpunch_event *get() noexcept { return &event_; }
@@ -930,6 +939,137 @@ public:
     host_ref(host &owner) noexcept : host_functions(owner.get()) {}
 };
 
+/* Lobby ================================================================================================================ */
+
+/* What lobby and lobby_ref have in common: all calls on a gmpunch_lobby. A list, complete:
+
+    for (auto &event : list.events(std::chrono::seconds(1)))
+        if (event.type() == gmpunch::event_type::lobby_entry) show(event.address(), event.string(1), event.created());
+*/
+class lobby_functions {
+public:
+    gmpunch_lobby *get() const noexcept { return object_; }
+    explicit operator bool() const noexcept { return object_ != nullptr; }
+
+#if !defined(GMPUNCH_NO_SOCKETS)
+    /* True and an event, or false. */
+    bool poll(event &next, std::chrono::milliseconds timeout = std::chrono::milliseconds(0)) noexcept {
+        return gmpunch_lobby_poll(object_, next.get(), detail::timeout_ms(timeout)) > 0;
+    }
+    bool poll(event &next, std::chrono::milliseconds timeout, std::error_code &error) noexcept {
+        const int32_t result = gmpunch_lobby_poll(object_, next.get(), detail::timeout_ms(timeout));
+        error = to_error_code(result);
+        return result > 0;
+    }
+    event_range<gmpunch_lobby> events(std::chrono::milliseconds timeout = std::chrono::milliseconds(0)) noexcept {
+        return event_range<gmpunch_lobby>(object_, gmpunch_lobby_poll, detail::timeout_ms(timeout));
+    }
+    std::error_code resolve() noexcept { return to_error_code(gmpunch_lobby_resolve(object_)); }
+    /* Returns how many there are; 0 if empty. */
+    uint32_t waits(gmpunch_wait *sockets, uint32_t capacity) const noexcept {
+        const int32_t count = gmpunch_lobby_waits(object_, sockets, capacity);
+        return count < 0 ? 0 : static_cast<uint32_t>(count);
+    }
+    int32_t os_error() const noexcept { return gmpunch_lobby_os_error(object_); }
+#endif
+
+    std::error_code set_master(uint64_t now, const gmpunch_address *addresses, uint32_t count) noexcept {
+        return to_error_code(gmpunch_lobby_set_master(object_, now, addresses, count));
+    }
+    std::error_code tcp_opened(uint64_t now, uint32_t connection) noexcept {
+        return to_error_code(gmpunch_lobby_tcp_opened(object_, now, connection));
+    }
+    /* Returns how many bytes were taken, 0 on error. */
+    size_t tcp_data(uint64_t now, uint32_t connection, bytes_view bytes, std::error_code &error) noexcept {
+        const int32_t taken = gmpunch_lobby_tcp_data(object_, now, connection, bytes.data(), bytes.size());
+        error = to_error_code(taken);
+        return taken < 0 ? 0 : static_cast<size_t>(taken);
+    }
+    std::error_code tcp_closed(uint64_t now, uint32_t connection, int32_t os_error) noexcept {
+        return to_error_code(gmpunch_lobby_tcp_closed(object_, now, connection, os_error));
+    }
+    std::error_code tcp_sent(uint32_t connection, size_t taken) noexcept {
+        return to_error_code(gmpunch_lobby_tcp_sent(object_, connection, taken));
+    }
+    std::error_code tcp_writable(uint64_t now, uint32_t connection) noexcept {
+        return to_error_code(gmpunch_lobby_tcp_writable(object_, now, connection));
+    }
+    std::error_code tick(uint64_t now) noexcept { return to_error_code(gmpunch_lobby_tick(object_, now)); }
+    uint64_t next_deadline() const noexcept { return gmpunch_lobby_next_deadline(object_); }
+    bool next_transmit(transmit &next) noexcept { return gmpunch_lobby_next_transmit(object_, next.get()) > 0; }
+    bool next_event(event &next) noexcept { return gmpunch_lobby_next_event(object_, next.get()) > 0; }
+
+    /* All 0 if empty. */
+    gmpunch_lobby_stats stats() const noexcept {
+        gmpunch_lobby_stats counters = gmpunch_lobby_stats();
+        counters.struct_size = static_cast<uint32_t>(sizeof(counters));
+        (void)gmpunch_lobby_get_stats(object_, &counters);
+        return counters;
+    }
+
+protected:
+    explicit lobby_functions(gmpunch_lobby *object) noexcept : object_(object) {}
+    lobby_functions(const lobby_functions &) = default;
+    lobby_functions &operator=(const lobby_functions &) = default;
+    ~lobby_functions() = default;
+
+    gmpunch_lobby *object_;
+};
+
+class lobby : public lobby_functions {
+public:
+    lobby() noexcept : lobby_functions(nullptr) {}
+    explicit lobby(gmpunch_lobby *adopted) noexcept : lobby_functions(adopted) {}
+    lobby(lobby &&other) noexcept : lobby_functions(other.release()) {}
+    lobby &operator=(lobby &&other) noexcept {
+        gmpunch_lobby *moved = other.release();
+        close();
+        object_ = moved;
+        return *this;
+    }
+    lobby(const lobby &) = delete;
+    lobby &operator=(const lobby &) = delete;
+    ~lobby() { gmpunch_lobby_close(object_); }
+
+#if !defined(GMPUNCH_NO_SOCKETS)
+    /* Empty on error; the system's error number then goes to config.os_error. */
+    GMPUNCHI_NODISCARD static lobby open(const gmpunch_lobby_config &config, std::error_code &error) noexcept {
+        gmpunch_lobby *opened = nullptr;
+        error = to_error_code(gmpunch_lobby_open(&config, &opened));
+        return lobby(error ? nullptr : opened);
+    }
+#if defined(GMPUNCH_CPP_EXCEPTIONS)
+    explicit lobby(const gmpunch_lobby_config &config) : lobby_functions(nullptr) {
+        const int32_t result = gmpunch_lobby_open(&config, &object_);
+        if (result < 0) throw std::system_error(to_error_code(result), "gmpunch_lobby_open");
+    }
+#endif
+#endif
+    GMPUNCHI_NODISCARD static lobby create(const gmpunch_lobby_config &config, uint64_t now,
+                                           std::error_code &error) noexcept {
+        gmpunch_lobby *created = nullptr;
+        error = to_error_code(gmpunch_lobby_create(&config, now, &created));
+        return lobby(error ? nullptr : created);
+    }
+    static size_t memory_size(const gmpunch_lobby_config &config, bool sockets) noexcept {
+        return gmpunch_lobby_memory_size(&config, sockets ? 1 : 0);
+    }
+
+    void close() noexcept { gmpunch_lobby_close(release()); }
+    /* The caller closes it. */
+    gmpunch_lobby *release() noexcept {
+        gmpunch_lobby *released = object_;
+        object_ = nullptr;
+        return released;
+    }
+};
+
+class lobby_ref : public lobby_functions {
+public:
+    explicit lobby_ref(gmpunch_lobby *object) noexcept : lobby_functions(object) {}
+    lobby_ref(lobby &owner) noexcept : lobby_functions(owner.get()) {}
+};
+
 /* Master =============================================================================================================== */
 
 #if !defined(GMPUNCH_NO_MASTER)
@@ -994,6 +1134,10 @@ public:
     }
     std::error_code tick(uint64_t now) noexcept { return to_error_code(gmpunch_master_tick(object_, now)); }
     uint64_t next_deadline() const noexcept { return gmpunch_master_next_deadline(object_); }
+    /* `now` is this Unix time. */
+    std::error_code set_unix_time(uint64_t now, uint64_t unix_seconds) noexcept {
+        return to_error_code(gmpunch_master_set_unix_time(object_, now, unix_seconds));
+    }
     bool next_transmit(transmit &next) noexcept { return gmpunch_master_next_transmit(object_, next.get()) > 0; }
     bool next_event(event &next) noexcept { return gmpunch_master_next_event(object_, next.get()) > 0; }
 

@@ -1,17 +1,18 @@
-/* punch - gmpunch on the command line: a demo, a master, a host and a client
+/* punch - gmpunch on the command line: a demo, a master, a host, a client and a lobby list
 
      cc punch.c -o punch                              (Windows: x86_64-w64-mingw32-gcc punch.c -o punch.exe -lws2_32)
      ./punch                                          shows all three in one process
      ./punch --help                                   says the rest
 
    One event per line on stdout, made for scripts: first word the event, then key=value words. text= is always the last, and
-   goes on to the end of the line. Errors and advice for people go to stderr. */
+   goes on to the end of the line. A lobby list is a table, or JSON. Errors and advice for people go to stderr. */
 #define GMPUNCH_IMPLEMENTATION
 #include "../gmpunch.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #if defined(_WIN32)
 #include <windows.h>
@@ -24,14 +25,19 @@ enum { EXIT_USAGE = 2, GOES_ON = -1 };
 #define WAIT_MS 100u          /* longest wait in one go: a signal is noticed after it */
 #define SEND_INTERVAL_MS 250u /* the text of --send is repeated, as UDP may lose it or its echo */
 #define TIMEOUT_MS 15000u     /* without --timeout */
-#define MAX_TEXT 4096         /* largest packet, there and back */
+#define MAX_TEXT 4096         /* largest packet, there and back; and longest string of a host */
+#define MAX_DATA 32768        /* a host's eight strings together */
+#define NO_LIMIT UINT32_MAX
 
 static const char help[] =
     "usage: punch            demo: master, host and client in one process over real sockets\n"
     "       punch master [--bind A] [--port N] [--seconds N]\n"
-    "       punch host   --master A[:P] [--bind A] [--port N] [--raw] [--require-mediation] [--seconds N]\n"
+    "       punch host   --master A[:P] [--bind A] [--port N] [--data1 T ... --data8 T] [--raw]\n"
+    "                    [--require-mediation] [--seconds N]\n"
     "       punch client --master A[:P] --server A [--bind A] [--direct-port N] [--no-punch] [--raw]\n"
-    "                    [--timeout MS] [--send TEXT]\n"
+    "                    [--timeout MS] [--data] [--send TEXT]\n"
+    "       punch lobby  --master A[:P] [--bind A] [--filter1 T ... --filter8 T] [--sort date|data1...data8]\n"
+    "                    [--asc] [--limit N] [--json] [--timeout MS]\n"
     "\n"
     "  --master A[:P]       the master: address or name, port 6510 unless given; IPv6 with port: [::1]:6510\n"
     "  --server A           the host to join: the address by which the master knows it\n"
@@ -41,7 +47,15 @@ static const char help[] =
     "  --no-punch           no master, only --server and --direct-port\n"
     "  --raw                without GameMaker's 12-byte header until the other side is seen to use it\n"
     "  --require-mediation  let only clients in that the master introduced\n"
-    "  --timeout MS         for connecting, and then for the echo of --send. Default: 15000\n"
+    "  --data1 T            the host's strings, for the lobby and for clients. Also --data2 to --data8\n"
+    "  --data               once connected, ask the host for its strings and print them\n"
+    "  --filter1 T          list only hosts whose first string is T. Also --filter2 to --filter8\n"
+    "  --sort KEY           date (of registration) or data1 to data8. Default: date\n"
+    "  --asc                the smallest or oldest first. Default: the greatest or newest first\n"
+    "  --limit N            list at most N hosts\n"
+    "  --json               as JSON, an array on one line. Default: a table\n"
+    "  --timeout MS         for connecting, and then for --data and the echo of --send; for the lobby the longest\n"
+    "                       silence of the master. Default: 15000\n"
     "  --send TEXT          once connected, send it until the host sends it back (punch host does)\n"
     "  --seconds N          end after N seconds with exit code 0\n"
     "  --help, --version\n"
@@ -50,7 +64,7 @@ static const char help[] =
 
 /* ---- the command line ---- */
 
-enum { MASTER = 1, HOST = 2, CLIENT = 4 }; /* commands, as bits */
+enum { MASTER = 1, HOST = 2, CLIENT = 4, LOBBY = 8 }; /* commands, as bits */
 
 typedef struct options {
     const char *master;
@@ -64,6 +78,13 @@ typedef struct options {
     int32_t no_punch;
     int32_t raw;
     int32_t require_mediation;
+    const char *data[GMPUNCH_DATA_STRINGS];
+    int32_t ask_data;
+    const char *filter[GMPUNCH_DATA_STRINGS];
+    const char *sort;
+    int32_t ascending;
+    uint32_t limit; /* or NO_LIMIT */
+    int32_t json;
 } options;
 
 /* An option puts its value into text or number; with flag it has none. */
@@ -131,6 +152,23 @@ static int is_master(const char *text) {
     return is_name(text, len) && (text[len] == '\0' || is_number(text + len + 1, 1, 65535, &port));
 }
 
+/* A text that the protocol can carry: it is made of lines. */
+static int is_string(const char *text) {
+    size_t len;
+    for (len = 0; text[len] != '\0'; len++)
+        if ((unsigned char)text[len] < 0x20 || text[len] == 0x7f) return 0;
+    return len <= MAX_TEXT;
+}
+
+/* 0 date, 1 to 8 for data1 to data8, -1 for anything else. */
+static int sort_key(const char *text) {
+    if (strcmp(text, "date") == 0) return GMPUNCH_SORT_DATE;
+    if (strncmp(text, "data", 4) == 0 && text[4] >= '1' && text[4] <= '8' && text[5] == '\0') return text[4] - '0';
+    return -1;
+}
+
+static int is_sort(const char *text) { return sort_key(text) >= 0; }
+
 static int is_sendable(const char *text) { return text[0] != '\0' && strlen(text) <= MAX_TEXT; }
 
 /* --help and the like: prints and returns the exit code, GOES_ON for any other word. */
@@ -159,24 +197,37 @@ static int take_value(const option *found, const char *value) {
     return EXIT_USAGE;
 }
 
+/* --data1 to --data8 and --filter1 to --filter8: where the value goes, NULL for any other word. */
+static const char **numbered(options *o, unsigned command, const char *word, size_t len) {
+    const char *name = command == HOST ? "--data" : "--filter";
+    const char **values = command == HOST ? o->data : o->filter;
+    if (!(command & (HOST | LOBBY)) || len != strlen(name) + 1 || strncmp(word, name, len - 1) != 0) return NULL;
+    return word[len - 1] >= '1' && word[len - 1] <= '8' ? &values[word[len - 1] - '1'] : NULL;
+}
+
 /* Reads the words after the command. Returns GOES_ON or an exit code. */
 static int parse_options(options *o, unsigned command, const char *command_name, int argc, char **argv) {
     /* clang-format off */
     const option table[] = {
-        {.name = "--master", .commands = HOST | CLIENT, .text = &o->master, .valid = is_master,
+        {.name = "--master", .commands = HOST | CLIENT | LOBBY, .text = &o->master, .valid = is_master,
          .expected = "an address or name, with a port from 1 to 65535 if any"},
         {.name = "--server", .commands = CLIENT, .text = &o->server, .valid = is_server,
          .expected = "an address or name without port"},
         {.name = "--bind", .commands = MASTER, .text = &o->bind, .valid = is_ip_list,
          .expected = "numeric addresses without port, commas between"},
-        {.name = "--bind", .commands = HOST | CLIENT, .text = &o->bind, .valid = is_ip,
+        {.name = "--bind", .commands = HOST | CLIENT | LOBBY, .text = &o->bind, .valid = is_ip,
          .expected = "a numeric address without port"},
         {.name = "--send", .commands = CLIENT, .text = &o->send, .valid = is_sendable,
          .expected = "a text of 1 to 4096 bytes"},
         {.name = "--port", .commands = MASTER | HOST, .number = &o->port, .minimum = 0, .maximum = 65535},
         {.name = "--direct-port", .commands = CLIENT, .number = &o->direct_port, .minimum = 1, .maximum = 65535},
         {.name = "--seconds", .commands = MASTER | HOST, .number = &o->seconds, .minimum = 1, .maximum = 1000000000},
-        {.name = "--timeout", .commands = CLIENT, .number = &o->timeout_ms, .minimum = 1, .maximum = 1000000000},
+        {.name = "--sort", .commands = LOBBY, .text = &o->sort, .valid = is_sort, .expected = "date or data1 to data8"},
+        {.name = "--limit", .commands = LOBBY, .number = &o->limit, .minimum = 0, .maximum = 1000000000},
+        {.name = "--data", .commands = CLIENT, .flag = &o->ask_data},
+        {.name = "--asc", .commands = LOBBY, .flag = &o->ascending},
+        {.name = "--json", .commands = LOBBY, .flag = &o->json},
+        {.name = "--timeout", .commands = CLIENT | LOBBY, .number = &o->timeout_ms, .minimum = 1, .maximum = 1000000000},
         {.name = "--no-punch", .commands = CLIENT, .flag = &o->no_punch},
         {.name = "--raw", .commands = HOST | CLIENT, .flag = &o->raw},
         {.name = "--require-mediation", .commands = HOST, .flag = &o->require_mediation}};
@@ -187,10 +238,20 @@ static int parse_options(options *o, unsigned command, const char *command_name,
         size_t len = strcspn(word, "=");
         const char *value = word[len] == '=' ? word + len + 1 : NULL;
         const option *found = NULL;
+        option string = {.valid = is_string, .expected = "a text without control characters, of at most 4096 bytes"};
+        char name[16];
         int known = 0;
         int code = information(word);
         size_t t;
         if (code != GOES_ON) return code;
+        string.text = numbered(o, command, word, len);
+        if (string.text) {
+            memcpy(name, word, len);
+            name[len] = '\0';
+            string.name = name;
+            found = &string;
+            known = 1;
+        }
         for (t = 0; t < sizeof table / sizeof table[0]; t++) {
             if (strlen(table[t].name) != len || memcmp(table[t].name, word, len) != 0) continue;
             known = 1;
@@ -209,7 +270,7 @@ static int parse_options(options *o, unsigned command, const char *command_name,
         code = take_value(found, value);
         if (code != GOES_ON) return code;
     }
-    if (command == HOST && !o->master) return wrong_usage("--master", " is missing", "");
+    if (command & (HOST | LOBBY) && !o->master) return wrong_usage("--master", " is missing", "");
     if (command == CLIENT) {
         if (!o->server) return wrong_usage("--server", " is missing", "");
         if (!o->master && !o->no_punch) return wrong_usage("--master", " is missing (or --no-punch)", "");
@@ -292,24 +353,43 @@ static size_t printable(const uint8_t *data, size_t len) {
     return size;
 }
 
-static void put_text(const uint8_t *data, size_t len) {
-    size_t at = 0;
-    printf(" text=");
-    while (at < len) {
-        size_t size = printable(data + at, len - at);
-        if (data[at] == '\\') printf("\\\\");
-        else if (size) fwrite(data + at, 1, size, stdout);
-        else if (data[at] == '\n') printf("\\n");
-        else if (data[at] == '\r') printf("\\r");
-        else if (data[at] == '\t') printf("\\t");
-        else printf("\\x%02x", (unsigned)data[at]);
-        at += size ? size : 1;
+/* Writes the character at data so that it is safe for a terminal, and on one line. Returns its bytes there; *len becomes those
+   in data. */
+static size_t escape(const uint8_t *data, size_t *len, char out[5]) {
+    static const char hex[] = "0123456789abcdef";
+    const char *letters = "\\\\\nn\rr\tt";
+    size_t size = printable(data, *len);
+    if (size && data[0] != '\\') {
+        memcpy(out, data, size);
+        *len = size;
+        return size;
+    }
+    *len = 1;
+    out[0] = '\\';
+    for (; letters[0] != '\0'; letters += 2) {
+        if (letters[0] != (char)data[0]) continue;
+        out[1] = letters[1];
+        return 2;
+    }
+    out[1] = 'x';
+    out[2] = hex[data[0] >> 4];
+    out[3] = hex[data[0] & 15];
+    return 4;
+}
+
+static void put_escaped(const uint8_t *data, size_t len) {
+    while (len) {
+        char out[5];
+        size_t used = len;
+        fwrite(out, 1, escape(data, &used, out), stdout);
+        data += used;
+        len -= used;
     }
 }
 
 static void put_data(const gmpunch_event *event) {
-    printf(" bytes=%lu", (unsigned long)event->len);
-    put_text(event->data, event->len);
+    printf(" bytes=%lu text=", (unsigned long)event->len);
+    put_escaped(event->data, event->len);
     end_line();
 }
 
@@ -326,6 +406,11 @@ static int failed_to_open(const char *what, const char *bind, uint32_t port, int
 
 static int failed(const char *what, int32_t result) {
     fprintf(stderr, "punch: %s: %s\n", what, gmpunch_strerror(result));
+    return EXIT_FAILURE;
+}
+
+static int interrupted(void) {
+    fprintf(stderr, "punch: interrupted\n");
     return EXIT_FAILURE;
 }
 
@@ -463,6 +548,8 @@ static int run_host(const options *o) {
     int32_t os_error = 0;
     int32_t result;
     int code = GOES_ON;
+    memcpy(config.data, o->data, sizeof config.data);
+    config.data_capacity = MAX_DATA;
     config.master = o->master;
     config.bind_address = o->bind;
     config.bind_port = (uint16_t)o->port;
@@ -480,13 +567,16 @@ static int run_host(const options *o) {
 
 /* ---- client ---- */
 
+enum { ECHO = 1, STRINGS = 2 }; /* what a client waits for once connected, as bits */
+
 typedef struct client_run {
     gmpunch_client *client;
-    const char *text; /* to send once connected; NULL: being connected is all */
+    const char *text; /* to send once connected; NULL: nothing */
+    int waits;        /* ECHO, STRINGS */
     uint64_t opened_us;
     uint32_t timeout_ms;
-    uint64_t next_send; /* UINT64_MAX before it is connected */
-    uint64_t echo_end;
+    uint64_t next_send; /* UINT64_MAX before it is connected, or with nothing to send */
+    uint64_t end;       /* UINT64_MAX before it is connected */
 } client_run;
 
 /* Returns GMPUNCH_OK or the library's error. */
@@ -494,10 +584,11 @@ static int32_t open_client(client_run *run, const gmpunch_client_config *config,
     gmpunch_address address = {0};
     int32_t result;
     run->text = text;
+    run->waits = (text ? ECHO : 0) | (config->ask_data ? STRINGS : 0);
     run->opened_us = gmpunch_now_us();
     run->timeout_ms = config->timeout_ms ? config->timeout_ms : TIMEOUT_MS;
     run->next_send = UINT64_MAX;
-    run->echo_end = UINT64_MAX;
+    run->end = UINT64_MAX;
     result = gmpunch_client_open(config, &run->client);
     if (result != GMPUNCH_OK) return result;
     gmpunch_client_local_address(run->client, &address);
@@ -522,8 +613,9 @@ static int client_failed(const gmpunch_event *event) {
 static int client_sends(client_run *run) {
     uint64_t now = gmpunch_now();
     int32_t result;
-    if (now >= run->echo_end) {
-        printf("failed reason=no_echo stage=connected advice=\"The host is connected, but did not send the text back.\"");
+    if (now >= run->end) {
+        printf("failed reason=%s stage=connected advice=\"The host is connected, but did not send %s.\"",
+               run->waits & ECHO ? "no_echo" : "no_data", run->waits & ECHO ? "the text back" : "its strings");
         end_line();
         return EXIT_FAILURE;
     }
@@ -533,6 +625,23 @@ static int client_sends(client_run *run) {
     /* What the system did not take now it may take the next time; the rest is wrong for good. */
     if (result >= 0 || result == GMPUNCH_ERR_WOULD_BLOCK || result == GMPUNCH_ERR_SOCKET) return GOES_ON;
     return failed("cannot send", result);
+}
+
+static void put_strings(const gmpunch_event *event) {
+    uint32_t i;
+    for (i = 1; i <= GMPUNCH_DATA_STRINGS; i++) {
+        const char *text = gmpunch_event_string(event, i);
+        printf("host-data number=%lu text=", (unsigned long)i);
+        put_escaped((const uint8_t *)text, strlen(text));
+        end_line();
+    }
+}
+
+/* One of the things that the client waited for is there. */
+static int client_has(client_run *run, int what) {
+    run->waits &= ~what;
+    if (what == ECHO) run->next_send = UINT64_MAX;
+    return run->waits ? GOES_ON : EXIT_SUCCESS;
 }
 
 static int is_echo(const client_run *run, const gmpunch_event *event) {
@@ -563,14 +672,17 @@ static int step_client(client_run *run, uint32_t wait_ms) {
         put_how(event.how);
         printf(" ms=%.1f", (double)(gmpunch_now_us() - run->opened_us) / 1000.0);
         end_line();
-        if (!run->text) return EXIT_SUCCESS;
-        run->next_send = gmpunch_now();
-        run->echo_end = run->next_send + run->timeout_ms;
+        if (!run->waits) return EXIT_SUCCESS;
+        if (run->text) run->next_send = gmpunch_now();
+        run->end = gmpunch_now() + run->timeout_ms;
         break;
+    case GMPUNCH_EVENT_HOST_DATA:
+        put_strings(&event);
+        return client_has(run, STRINGS);
     case GMPUNCH_EVENT_DATA:
         printf("data");
         put_data(&event);
-        if (is_echo(run, &event)) return EXIT_SUCCESS;
+        if (is_echo(run, &event)) return client_has(run, ECHO);
         break;
     case GMPUNCH_EVENT_FAILED: return client_failed(&event);
     case GMPUNCH_EVENT_LOST:
@@ -595,16 +707,209 @@ static int run_client(const options *o) {
     config.direct_port = (uint16_t)o->direct_port;
     config.direct_only = o->no_punch;
     config.raw = o->raw;
-    config.max_packet = MAX_TEXT;
+    config.ask_data = o->ask_data;
+    config.max_packet = o->ask_data ? MAX_DATA + 64 : MAX_TEXT;
     config.timeout_ms = o->timeout_ms;
     config.os_error = &os_error;
     result = open_client(&run, &config, o->send);
     if (result != GMPUNCH_OK) return failed_to_open("client", o->bind, 0, result, os_error);
-    while (code == GOES_ON && goes_on(UINT64_MAX)) code = step_client(&run, wait_for(run.next_send));
+    while (code == GOES_ON && goes_on(UINT64_MAX))
+        code = step_client(&run, wait_for(run.next_send < run.end ? run.next_send : run.end));
     gmpunch_client_close(run.client);
-    if (code != GOES_ON) return code;
-    fprintf(stderr, "punch: interrupted\n");
+    return code == GOES_ON ? interrupted() : code;
+}
+
+/* ---- lobby ---- */
+
+enum { ADDRESS = GMPUNCH_DATA_STRINGS, REGISTERED, CELLS };
+
+/* A host, as texts that are safe for a terminal: strings 1 to 8, address, time of registration. */
+typedef struct row {
+    char *cell[CELLS];
+} row;
+
+typedef struct table {
+    row *rows;
+    size_t count;
+    size_t room;
+} table;
+
+/* Columns of a terminal: letters of East Asian scripts and emoji take two. */
+static size_t width_of(const char *text) {
+    static const uint32_t wide[][2] = {{0x1100, 0x115f},   {0x2e80, 0xa4cf},   {0xac00, 0xd7a3},   {0xf900, 0xfaff},
+                                       {0xfe30, 0xfe6f},   {0xff00, 0xff60},   {0xffe0, 0xffe6},   {0x1f300, 0x1f64f},
+                                       {0x1f900, 0x1f9ff}, {0x20000, 0x3fffd}};
+    size_t width = 0;
+    while (*text != '\0') {
+        uint32_t code = (unsigned char)*text++;
+        size_t i;
+        if (code >= 0xc0) code &= code < 0xe0 ? 0x1fu : code < 0xf0 ? 0x0fu : 0x07u;
+        for (; ((unsigned char)*text & 0xc0) == 0x80; text++) code = code << 6 | ((unsigned char)*text & 0x3fu);
+        width++;
+        for (i = 0; i < sizeof wide / sizeof wide[0]; i++)
+            if (code >= wide[i][0] && code <= wide[i][1]) width++;
+    }
+    return width;
+}
+
+/* A copy that is safe for a terminal, NULL without memory. */
+static char *escaped(const char *text) {
+    size_t len = strlen(text), at = 0;
+    char *out = malloc(4 * len + 1);
+    if (!out) return NULL;
+    while (len) {
+        char one[5];
+        size_t used = len, size = escape((const uint8_t *)text, &used, one);
+        memcpy(out + at, one, size);
+        at += size;
+        text += used;
+        len -= used;
+    }
+    out[at] = '\0';
+    return out;
+}
+
+static void format_time(uint64_t unix_seconds, char *out, size_t size) {
+    time_t seconds = (time_t)unix_seconds;
+    const struct tm *utc = unix_seconds && unix_seconds < 253402300800u ? gmtime(&seconds) : NULL; /* up to the year 9999 */
+    if (!utc || strftime(out, size, "%Y-%m-%d %H:%M:%SZ", utc) == 0) snprintf(out, size, "-");
+}
+
+static int add_row(table *t, const gmpunch_event *event) {
+    char address[GMPUNCH_ADDRESS_TEXT_SIZE], registered[32];
+    row *added;
+    int i, complete = 1;
+    if (t->count == t->room) {
+        size_t room = t->room ? 2 * t->room : 64;
+        row *rows = realloc(t->rows, room * sizeof *rows);
+        if (!rows) return 0;
+        t->rows = rows;
+        t->room = room;
+    }
+    added = &t->rows[t->count++];
+    gmpunch_address_format(&event->address, address, sizeof address);
+    format_time(event->created, registered, sizeof registered);
+    for (i = 0; i < GMPUNCH_DATA_STRINGS; i++) added->cell[i] = escaped(gmpunch_event_string(event, (uint32_t)i + 1));
+    added->cell[ADDRESS] = escaped(address);
+    added->cell[REGISTERED] = escaped(registered);
+    for (i = 0; i < CELLS; i++) complete = complete && added->cell[i];
+    return complete;
+}
+
+static void free_table(table *t) {
+    size_t r, c;
+    for (r = 0; r < t->count; r++)
+        for (c = 0; c < CELLS; c++) free(t->rows[r].cell[c]);
+    free(t->rows);
+}
+
+/* Columns that are empty in all rows are left out. */
+static void put_table(const table *t) {
+    static const int order[CELLS] = {ADDRESS, REGISTERED, 0, 1, 2, 3, 4, 5, 6, 7};
+    static const char *const titles[CELLS] = {"DATA1", "DATA2", "DATA3", "DATA4",   "DATA5",
+                                              "DATA6", "DATA7", "DATA8", "ADDRESS", "REGISTERED"};
+    size_t width[CELLS] = {0}, gap, r;
+    int c;
+    for (c = 0; c < CELLS; c++) {
+        for (r = 0; r < t->count; r++)
+            if (width_of(t->rows[r].cell[c]) > width[c]) width[c] = width_of(t->rows[r].cell[c]);
+        if ((width[c] || c >= ADDRESS) && width[c] < strlen(titles[c])) width[c] = strlen(titles[c]);
+    }
+    for (r = 0; r <= t->count; r++) { /* the first line are the titles */
+        gap = 0;
+        for (c = 0; c < CELLS; c++) {
+            int column = order[c];
+            const char *text = r == 0 ? titles[column] : t->rows[r - 1].cell[column];
+            if (!width[column] || !*text) {
+                if (width[column]) gap += width[column] + 2;
+                continue;
+            }
+            printf("%*s%s", (int)gap, "", text);
+            gap = width[column] + 2 - width_of(text);
+        }
+        putchar('\n');
+    }
+    fflush(stdout);
+}
+
+/* The library only yields valid UTF-8. */
+static void put_json_string(const char *text) {
+    putchar('"');
+    for (; *text != '\0'; text++) {
+        unsigned char c = (unsigned char)*text;
+        if (c == '"' || c == '\\') printf("\\%c", c);
+        else if (c < 0x20 || c == 0x7f) printf("\\u%04x", c);
+        else putchar(c);
+    }
+    putchar('"');
+}
+
+static void put_json(const gmpunch_event *event) {
+    char address[GMPUNCH_ADDRESS_TEXT_SIZE];
+    uint32_t i;
+    gmpunch_address_format(&event->address, address, sizeof address);
+    printf("%s{\"ip\":\"%s\"", event->count == 1 ? "[" : ",", address);
+    for (i = 1; i <= GMPUNCH_DATA_STRINGS; i++) {
+        printf(",\"data%lu\":", (unsigned long)i);
+        put_json_string(gmpunch_event_string(event, i));
+    }
+    printf(",\"createdTime\":%llu}", (unsigned long long)event->created);
+}
+
+static int lobby_failed(const gmpunch_event *event) {
+    fprintf(stderr, "punch: no complete list: %s. %s\n", gmpunch_reason_name(event->reason),
+            event->reason == GMPUNCH_REASON_MASTER_SILENT ? "The master may have no lobby, or is overloaded."
+                                                          : gmpunch_reason_text(event->reason));
     return EXIT_FAILURE;
+}
+
+static int step_lobby(gmpunch_lobby *lobby, table *t, int json) {
+    gmpunch_event event;
+    int32_t result = gmpunch_lobby_poll(lobby, &event, WAIT_MS);
+    if (result < 0) return failed("lobby", result);
+    if (result == 0) return GOES_ON;
+    switch (event.type) {
+    case GMPUNCH_EVENT_RESOLVE: gmpunch_lobby_resolve(lobby); return GOES_ON;
+    case GMPUNCH_EVENT_LOBBY_ENTRY:
+        if (json) put_json(&event);
+        else if (!add_row(t, &event)) return failed("lobby", GMPUNCH_ERR_MEMORY);
+        return GOES_ON;
+    case GMPUNCH_EVENT_LOBBY_DONE:
+        if (json) {
+            printf(event.count ? "]" : "[]");
+            end_line();
+        } else {
+            put_table(t);
+        }
+        fprintf(stderr, "punch: %lu hosts", (unsigned long)event.count);
+        if (event.ignored) fprintf(stderr, ", %lu passed over: too long", (unsigned long)event.ignored);
+        fprintf(stderr, "\n");
+        return EXIT_SUCCESS;
+    default: return lobby_failed(&event);
+    }
+}
+
+static int run_lobby(const options *o) {
+    gmpunch_lobby_config config = {0};
+    gmpunch_lobby *lobby = NULL;
+    table t = {0};
+    int32_t os_error = 0;
+    int32_t result;
+    int code = GOES_ON;
+    config.master = o->master;
+    config.bind_address = o->bind;
+    memcpy(config.filter, o->filter, sizeof config.filter);
+    config.sort_by = o->sort ? (uint32_t)sort_key(o->sort) : GMPUNCH_SORT_DATE;
+    config.descending = !o->ascending;
+    config.limit = o->limit == NO_LIMIT ? 0 : o->limit ? o->limit : GMPUNCH_LIMIT_NONE;
+    config.timeout_ms = o->timeout_ms ? o->timeout_ms : TIMEOUT_MS;
+    config.os_error = &os_error;
+    result = gmpunch_lobby_open(&config, &lobby);
+    if (result != GMPUNCH_OK) return failed_to_open("lobby", o->bind, 0, result, os_error);
+    while (code == GOES_ON && goes_on(UINT64_MAX)) code = step_lobby(lobby, &t, o->json);
+    gmpunch_lobby_close(lobby);
+    free_table(&t);
+    return code == GOES_ON ? interrupted() : code;
 }
 
 /* ---- demo ---- */
@@ -685,10 +990,13 @@ typedef struct command {
 } command;
 
 static const command commands[] = {
-    {"master", MASTER, GMPUNCH_DEFAULT_PORT, run_master}, {"host", HOST, 0, run_host}, {"client", CLIENT, 0, run_client}};
+    {"master", MASTER, GMPUNCH_DEFAULT_PORT, run_master},
+    {"host", HOST, 0, run_host},
+    {"client", CLIENT, 0, run_client},
+    {"lobby", LOBBY, 0, run_lobby}};
 
 static int run(int argc, char **argv) {
-    options o = {0};
+    options o = {.limit = NO_LIMIT};
     size_t c;
     int code;
     if (argc < 2) return run_demo();

@@ -25,6 +25,8 @@ constexpr bool is_handle() {
 }
 static_assert(is_handle<gmpunch::client>(), "client owns one pointer");
 static_assert(is_handle<gmpunch::host>(), "host owns one pointer");
+static_assert(is_handle<gmpunch::lobby>(), "lobby owns one pointer");
+static_assert(sizeof(gmpunch::lobby_ref) == sizeof(void *), "lobby_ref is one pointer");
 static_assert(sizeof(gmpunch::client_ref) == sizeof(void *), "client_ref is one pointer");
 static_assert(sizeof(gmpunch::host_ref) == sizeof(void *), "host_ref is one pointer");
 static_assert(std::is_nothrow_copy_constructible<gmpunch::client_ref>::value, "a ref can be copied");
@@ -344,8 +346,16 @@ TEST_CASE("hpp: empty objects answer") {
     CHECK(host.kick(0, 1) == gmpunch::errc::argument);
     host.peer_info(1, error);
     CHECK(error == gmpunch::errc::argument);
+    gmpunch::lobby lobby;
+    CHECK_FALSE(lobby);
+    CHECK(lobby.tick(0) == gmpunch::errc::argument);
+    CHECK_FALSE(lobby.next_event(event));
+    CHECK(lobby.tcp_data(0, 1, "x", error) == 0);
+    CHECK(error == gmpunch::errc::argument);
+    CHECK(lobby.stats().entries == 0);
     client.close();
     host.close();
+    lobby.close();
 #if !defined(GMPUNCH_NO_SOCKETS)
     CHECK_FALSE(client.poll(event));
     CHECK_FALSE(client.poll(event, std::chrono::milliseconds(0), error));
@@ -356,6 +366,9 @@ TEST_CASE("hpp: empty objects answer") {
     CHECK(error == gmpunch::errc::argument);
     CHECK(client.waits(nullptr, 0) == 0);
     CHECK_FALSE(client.local_address());
+    CHECK_FALSE(lobby.poll(event));
+    CHECK(lobby.waits(nullptr, 0) == 0);
+    CHECK(lobby.resolve() == gmpunch::errc::argument);
 #endif
 #if !defined(GMPUNCH_NO_MASTER)
     gmpunch::master master;
@@ -382,6 +395,10 @@ TEST_CASE("hpp: a config that is wrong gives an error and no object") {
     gmpunch::host_config config;
     config.max_peers = 70000;
     CHECK_FALSE(gmpunch::host::create(config, 0, error));
+    CHECK(error == gmpunch::errc::config);
+    gmpunch::lobby_config lobby_config;
+    CHECK(gmpunch::lobby::memory_size(lobby_config, true) > gmpunch::lobby::memory_size(lobby_config, false));
+    CHECK_FALSE(gmpunch::lobby::create(lobby_config, 0, error)); // without a master
     CHECK(error == gmpunch::errc::config);
 }
 
@@ -584,7 +601,76 @@ TEST_CASE("hpp: master without sockets") {
     CHECK(moved.get() == ref.get());
 }
 
+TEST_CASE("hpp: a lobby list, without sockets") {
+    std::error_code error;
+    gmpunch::event event;
+    gmpunch::transmit transmit;
+    gmpunch::master master = gmpunch::master::create(gmpunch::master_config(), 1000, error);
+    REQUIRE_FALSE(error);
+    CHECK_FALSE(master.set_unix_time(1000, 1795332611));
+    const uint32_t of_host = master.tcp_accepted(1000, at("198.51.100.7:4000"), error);
+    CHECK_FALSE(master.tcp_data(1000, of_host, "reg2\n1.2.4\na\nb\n\n\n\n\n\n\n"));
+    CHECK(master.stats().listed == 1);
+
+    gmpunch::lobby_config config;
+    config.master = "203.0.113.9";
+    config.filter[1] = "b";
+    gmpunch::lobby lobby = gmpunch::lobby::create(config, 1000, error);
+    REQUIRE_FALSE(error);
+    const uint32_t of_lobby = master.tcp_accepted(1000, at("192.0.2.1:5000"), error);
+    REQUIRE(lobby.next_transmit(transmit));
+    CHECK(transmit.to() == at("203.0.113.9:6510"));
+    const uint32_t connection = transmit.connection();
+    CHECK_FALSE(lobby.tcp_opened(1000, connection));
+    REQUIRE(lobby.next_transmit(transmit));
+    CHECK_FALSE(master.tcp_data(1000, of_lobby, transmit.data()));
+    REQUIRE(master.next_transmit(transmit));
+    const std::string list = transmit.data().str();
+    size_t taken = lobby.tcp_data(1001, connection, list, error);
+    CHECK(taken < list.size());
+    gmpunch::lobby moved = std::move(lobby);
+    gmpunch::lobby_ref ref = moved;
+    REQUIRE(ref.next_event(event));
+    CHECK(event.type() == gmpunch::event_type::lobby_entry);
+    CHECK(event.address().to_string() == "198.51.100.7");
+    CHECK(std::string(event.string(2)) == "b");
+    CHECK(event.created() == 1795332611);
+    CHECK(event.count() == 1);
+    taken += ref.tcp_data(1001, connection, gmpunch::bytes_view(list.data() + taken, list.size() - taken), error);
+    CHECK(taken == list.size());
+    REQUIRE(ref.next_event(event));
+    CHECK(event.type() == gmpunch::event_type::lobby_done);
+    CHECK(ref.stats().entries == 1);
+    CHECK(ref.stats().bytes == list.size() - 1); // the line end is not waited for
+}
+
 #if !defined(GMPUNCH_NO_SOCKETS)
+TEST_CASE("hpp: a lobby on loopback") {
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    std::error_code error;
+    gmpunch::master_config master_config;
+    master_config.bind_address = "127.0.0.1";
+    master_config.any_port = 1;
+    gmpunch::master master = gmpunch::master::open(master_config, error);
+    REQUIRE_MESSAGE(!error, error.message());
+    const std::string master_text = master.local_address().to_string();
+    gmpunch::lobby_config config;
+    config.master = master_text.c_str();
+    gmpunch::lobby lobby = gmpunch::lobby::open(config, error);
+    REQUIRE_MESSAGE(!error, error.message());
+    bool done = false;
+    while (!done && std::chrono::steady_clock::now() < end) {
+        CHECK_FALSE(master.serve(std::chrono::milliseconds(1)));
+        for (const auto &event : lobby.events()) done = event.type() == gmpunch::event_type::lobby_done && event.count() == 0;
+    }
+    CHECK(done);
+    CHECK(lobby.os_error() == 0);
+#if defined(GMPUNCH_CPP_EXCEPTIONS)
+    config.master = "no:no";
+    CHECK_THROWS_AS(gmpunch::lobby{config}, std::system_error);
+#endif
+}
+
 TEST_CASE("hpp: master, host and client on loopback") {
     const std::chrono::milliseconds turn(2);
     const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);

@@ -1148,6 +1148,7 @@ TEST_CASE("limits: every result, event, reason, stage and way has a name of its 
     for (int32_t type : up_to(GMPUNCH_EVENT_HOST_DATA, GMPUNCH_EVENT_FOUND)) events.push_back(type);
     for (int32_t type : up_to(GMPUNCH_EVENT_LEFT, GMPUNCH_EVENT_REGISTERED)) events.push_back(type);
     for (int32_t type : up_to(GMPUNCH_EVENT_NOT_FOUND, GMPUNCH_EVENT_HOST_ADDED)) events.push_back(type);
+    for (int32_t type : up_to(GMPUNCH_EVENT_LOBBY_DONE, GMPUNCH_EVENT_LOBBY_ENTRY)) events.push_back(type);
     check_names(gmpunch_event_name, events, 999);
     const std::vector<int32_t> reasons = up_to(GMPUNCH_REASON_VERSION);
     check_names(gmpunch_reason_name, reasons, 999);
@@ -1164,7 +1165,7 @@ TEST_CASE("limits: every result, event, reason, stage and way has a name of its 
     CHECK(std::string(gmpunch_reason_name(GMPUNCH_REASON_HOST_SILENT)) == "host_silent");
     // a reason after the last named one would have to be added here
     CHECK(std::string(gmpunch_reason_name(GMPUNCH_REASON_VERSION + 1)) == gmpunch_reason_name(999));
-    CHECK(std::string(gmpunch_event_name(GMPUNCH_EVENT_NOT_FOUND + 1)) == gmpunch_event_name(999));
+    CHECK(std::string(gmpunch_event_name(GMPUNCH_EVENT_LOBBY_DONE + 1)) == gmpunch_event_name(999));
 }
 
 TEST_CASE("limits: strings of an event without any are empty") {
