@@ -2,11 +2,13 @@
 
 usage: test_punch.py PATH_OF_PUNCH [EMULATOR ...]
 """
+import json
 import os
 import signal
 import socket
 import struct
 import sys
+import threading
 import time
 import unittest
 
@@ -405,6 +407,180 @@ class Data(Test):
         client.error_line("cannot send")
 
 
+def master_that_answers(test, answer):
+    """A master of a few lines that answers every connection with these bytes, once it was asked for its lobby."""
+    server = socket.create_server(("127.0.0.1", 0))
+    test.addCleanup(server.close)
+    server.settimeout(child.LIMIT)
+    asked = []
+
+    def serve():
+        try:
+            connection, _ = server.accept()
+        except OSError:
+            return  # the test is over
+        with connection:
+            connection.settimeout(child.LIMIT)
+            request = b""
+            while request.count(b"\n") < 12:
+                request += connection.recv(4096)
+            asked.append(request)
+            connection.sendall(answer)
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    return "127.0.0.1:%d" % server.getsockname()[1], asked
+
+
+class Lobby(Test):
+    STRINGS = [("zeta", "b", "<&>='\"\\"), ("alpha", "a", "\u00e4\u20ac\U0001f600"), ("mid", "b", "two words")]
+
+    def lobby(self, master, *more):
+        run = self.punch("lobby", "--master", master, *more)
+        run.wait(0)
+        return run
+
+    def json(self, master, *more):
+        run = self.lobby(master, "--json", *more)
+        self.assertEqual(len(run.lines), 1)
+        return json.loads(run.lines[0])
+
+    def names(self, master, *more):
+        return [entry["data1"] for entry in self.json(master, *more)]
+
+    def hosts(self):
+        """A master with three hosts, in the order of STRINGS."""
+        master, address = self.master()
+        for strings in self.STRINGS:
+            words = [word for i, text in enumerate(strings) for word in ("--data%d" % (i + 1), text)]
+            self.host(address, *words, "--data8=--last")
+            master.line("host-added")
+        return address
+
+    def wait_for_lobby(self, master, count):
+        """reg2 may come a moment after the host was added."""
+        end = time.monotonic() + child.LIMIT
+        while len(self.json(master)) < count and time.monotonic() < end:
+            pass
+
+    def test_json(self):
+        master = self.hosts()
+        self.wait_for_lobby(master, 3)
+        entries = self.json(master, "--asc")
+        self.assertEqual([tuple(entry["data%d" % i] for i in (1, 2, 3)) for entry in entries], self.STRINGS)
+        for entry in entries:
+            self.assertEqual(list(entry), ["ip"] + ["data%d" % i for i in range(1, 9)] + ["createdTime"])
+            self.assertEqual((entry["ip"], entry["data4"], entry["data8"]), (HOST, "", "--last"))
+            self.assertLess(abs(entry["createdTime"] - time.time()), 3600)
+
+    def test_sorted_filtered_limited(self):
+        master = self.hosts()
+        self.wait_for_lobby(master, 3)
+        for arguments, expected in (
+                (["--sort", "date", "--asc"], ["zeta", "alpha", "mid"]),
+                (["--sort", "date"], ["mid", "alpha", "zeta"]),
+                ([], ["mid", "alpha", "zeta"]),
+                (["--sort", "data1", "--asc"], ["alpha", "mid", "zeta"]),
+                (["--sort", "data1"], ["zeta", "mid", "alpha"]),
+                (["--sort", "data2", "--asc", "--limit", "1"], ["alpha"]),
+                (["--filter2", "b", "--sort", "data1", "--asc"], ["mid", "zeta"]),
+                (["--filter1", "mid", "--filter2", "b"], ["mid"]),
+                (["--filter1", "mi"], []),
+                (["--filter3", "two words"], ["mid"]),
+                (["--limit", "0"], []),
+                (["--limit", "2", "--asc"], ["zeta", "alpha"]),
+                (["--limit", "1000"], ["mid", "alpha", "zeta"])):
+            with self.subTest(arguments=arguments):
+                self.assertEqual(self.names(master, *arguments), expected)
+
+    def test_table(self):
+        master = self.hosts()
+        self.wait_for_lobby(master, 3)
+        run = self.lobby(master, "--asc")
+        self.assertIn("3 hosts", run.errors)
+        self.assertEqual(run.lines[0].split(), ["ADDRESS", "REGISTERED", "DATA1", "DATA2", "DATA3", "DATA8"])
+        self.assertEqual(len(run.lines), 4)
+        columns = [run.lines[0].index(title) for title in ("REGISTERED", "DATA1", "DATA2", "DATA3")]
+        for line, strings in zip(run.lines[1:], self.STRINGS):
+            self.assertRegex(line, r"^%s +\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ  " % HOST)
+            for column, text in zip(columns[1:], strings):
+                self.assertTrue(line[column:].startswith(text.replace("\\", "\\\\")), line)
+                self.assertEqual(line[column - 2:column], "  ")
+        empty = self.lobby(master, "--filter1", "nothing")
+        self.assertEqual(empty.lines, ["ADDRESS  REGISTERED"])
+        self.assertIn("0 hosts", empty.errors)
+
+    def test_what_others_send_is_safe_for_a_terminal(self):
+        nasty = "\x1b[2J\r\n\u202e\u0085x"
+        answer = b"\xf9" + json.dumps([{"ip": "10.1.2.3", "data1": nasty, "more": [None]}]).encode() + b"\n"
+        master, _ = master_that_answers(self, answer)
+        run = self.lobby(master)
+        self.assertEqual(run.lines[1].split()[-1], "\\x1b[2J\\r\\n\\xe2\\x80\\xae\\xc2\\x85x")
+        master, asked = master_that_answers(self, answer)
+        self.assertEqual(self.json(master)[0]["data1"], nasty)
+        self.assertEqual(asked, [b"lobby2\n\0" + b"\n\0" * 8 + b"date\n\0ASC\n\0\n\0"])  # ASC: newest first
+
+    def test_large(self):
+        entries = [{"ip": "10.%d.%d.%d" % (i >> 16, i >> 8 & 255, i & 255), "data1": "x" * (i % 100), "createdTime": i}
+                   for i in range(20000)]
+        master, _ = master_that_answers(self, b"\xf9" + json.dumps(entries).encode() + b"\n")
+        got = self.json(master)
+        self.assertEqual([(e["ip"], e["data1"], e["createdTime"]) for e in got],
+                         [(e["ip"], e["data1"], e["createdTime"]) for e in entries])
+
+    def test_no_list(self):
+        for answer, reason in ((b"\xf9{}\n", "master_malformed"), (b"HTTP/1.1 400 Bad Request\r\n", "master_malformed"),
+                               (b"", "master_closed"), (b"\xf9[{\"ip\":\"1.2.3.4\"}", "master_closed")):
+            with self.subTest(answer=answer):
+                master, _ = master_that_answers(self, answer)
+                run = self.punch("lobby", "--master", master)
+                run.wait(1)
+                self.assertIn(reason, run.errors)
+                self.assertEqual(run.lines, [])
+        down = self.punch("lobby", "--master", "127.0.0.1:%d" % closed_port(self))
+        down.wait(1)
+        self.assertIn("master_unreachable", down.errors)
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            run = self.punch("lobby", "--master", "127.0.0.1:%d" % silent.getsockname()[1], "--timeout", "100")
+            run.wait(1)
+            self.assertIn("master_silent", run.errors)
+
+
+class HostData(Test):
+    def test_client_prints_the_hosts_strings(self):
+        _, master, _, _ = self.trio("--data1", "death match", "--data3", "\u00e4\\", "--data8", "=")
+        client = self.client(master, "--data")
+        client.line("connected")
+        strings = [client.line("host-data", number=str(i + 1))["text"] for i in range(8)]
+        self.assertEqual(strings, ["death match", "", "\u00e4\\\\", "", "", "", "", "="])
+        client.wait(0)
+
+    def test_data_and_echo(self):
+        _, master, _, _ = self.trio("--data1", "a")
+        client = self.client(master, "--data", "--send", "hello")
+        client.wait(0)
+        events = [Line(line).event for line in client.lines]
+        self.assertEqual(events.count("host-data"), 8)
+        self.assertGreaterEqual(events.count("data"), 1)
+
+    def test_long_strings(self):
+        words = [word for i in range(1, 9) for word in ("--data%d" % i, str(i) * 1000)]
+        _, master, _, _ = self.trio(*words)
+        client = self.client(master, "--data")
+        self.assertEqual([client.line("host-data")["text"] for _ in range(8)], [str(i) * 1000 for i in range(1, 9)])
+        client.wait(0)
+
+    def test_host_without_strings_to_give(self):
+        player = Player(self, HOST)
+        client = self.client(None, "--no-punch", "--direct-port", str(player.port), "--data", "--timeout", "1500")
+        knock, _, source = player.receive()
+        self.assertEqual(knock, b"\xfd")
+        player.send(b"\xfc", source)
+        player.receive_until(b"\xfb")
+        client.wait(1)
+        self.assertEqual(client.line("failed")["reason"], "no_data")
+
+
 class Usage(Test):
     CANNOT_OPEN = r"\Apunch: cannot open %s on %s: .+ \(os error \d+\)\n\Z"
 
@@ -427,6 +603,15 @@ class Usage(Test):
             ("--server", client + ["--server", "127.0.0.1:5"]), ("--server", client + ["--server", "300.0.0.1"]),
             ("--send", client + ["--send", ""]), ("--send", client + ["--send", "x" * 4097]),
         ]
+        lobby = ["lobby", "--master", "127.0.0.1"]
+        cases += [("--master", ["lobby"]), ("--sort", lobby + ["--sort", "name"]), ("--sort", lobby + ["--sort", "data9"]),
+                  ("--limit", lobby + ["--limit", "-1"]), ("--limit", lobby + ["--limit", "two"]),
+                  ("--filter9", lobby + ["--filter9", "x"]), ("--filter1", lobby + ["--filter1"]),
+                  ("--filter1", lobby + ["--filter1", "a\nb"]), ("--filter", lobby + ["--filter", "x"]),
+                  ("--data1", lobby + ["--data1", "x"]), ("--data", lobby + ["--data"]), ("--server", lobby + ["--server", "::1"]),
+                  ("--data0", host + ["--data0", "x"]), ("--data", host + ["--data"]), ("--data2", host + ["--data2", "a\x7f"]),
+                  ("--data3", host + ["--data3", "x" * 4097]), ("--filter1", host + ["--filter1", "x"]),
+                  ("--data1", client + ["--data1", "x"]), ("--data", client + ["--data=1"]), ("--json", client + ["--json"])]
         cases += [("--port", ["master", "--port", n]) for n in
                   ("-1", "65536", "+1", " 1", "1 ", "0x10", "1e3", "", "99999999999")]
         cases += [("--seconds", ["master", "--seconds", n]) for n in ("0", "1.5", "1000000001")]
