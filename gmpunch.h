@@ -2904,7 +2904,10 @@ GMPUNCHI_FN int32_t gmpunchi_decode_lobby(int32_t *state, const uint8_t *data, s
 /* The TCP connection of a client or a host to its master: which address, what waits to be sent, what was answered. */
 #define GMPUNCHI_MASTER_ADDRESSES 4
 #define GMPUNCHI_NAME_MAX 256
-#define GMPUNCHI_ANSWER_MOMENT_MS 200 /* after which a port without an end counts as whole */
+/* After so long a port without an end counts as whole. The deployed master leaves the end out towards hosts only; towards a
+   client what is missing is still on its way. */
+#define GMPUNCHI_HOST_MOMENT_MS 200u
+#define GMPUNCHI_CLIENT_MOMENT_MS 2000u
 
 enum { GMPUNCHI_UPLINK_CLOSED, GMPUNCHI_UPLINK_OPENING, GMPUNCHI_UPLINK_OPEN };
 
@@ -2923,6 +2926,7 @@ typedef struct gmpunchi_uplink {
     uint8_t *out;
     uint32_t out_size, out_len, out_sent, out_last; /* out_last: where the last transmit began */
     gmpunchi_answer answer;
+    uint32_t moment_ms;           /* GMPUNCHI_HOST_MOMENT_MS or _CLIENT_ */
     uint64_t answer_at;           /* when an unended port is taken as it is */
     char name[GMPUNCHI_NAME_MAX]; /* "" if the master was given as an address */
 } gmpunchi_uplink;
@@ -3063,7 +3067,7 @@ GMPUNCHI_FN int32_t gmpunchi_uplink_read(gmpunchi_uplink *uplink, uint64_t now, 
         *used += !again;
         if (found != GMPUNCHI_ANSWER_NONE) return found;
     }
-    if (answer->state == 2 && answer->port_digits) uplink->answer_at = gmpunchi_after(now, GMPUNCHI_ANSWER_MOMENT_MS);
+    if (answer->state == 2 && answer->port_digits) uplink->answer_at = gmpunchi_after(now, uplink->moment_ms);
     return GMPUNCHI_ANSWER_NONE;
 }
 
@@ -3109,12 +3113,14 @@ GMPUNCHI_FN void gmpunchi_transmit_line(gmpunch_transmit *transmit, uint8_t *scr
 #define GMPUNCHI_FIRST_PROBE_MS 5000 /* after the burst of welcomes that a classic host sends a new client */
 #define GMPUNCHI_PROBE_PAUSE_MS 1000 /* between unanswered probes */
 #define GMPUNCHI_FIRST_PROBES 3
+#define GMPUNCHI_ANSWERS_MAX 3 /* knocks between two probes that are answers */
 
 typedef struct gmpunchi_liveness {
     uint64_t since, sent_at, heard_at, probe_at; /* connected, last sent, last heard, last probe */
     uint8_t first_probes;                        /* left */
     uint8_t answers;
-    uint8_t reserved[6];
+    uint8_t knocks; /* at a host: heard since the last probe */
+    uint8_t reserved[5];
 } gmpunchi_liveness;
 
 GMPUNCHI_FN void gmpunchi_liveness_start(gmpunchi_liveness *live, uint64_t now) {
@@ -3124,9 +3130,9 @@ GMPUNCHI_FN void gmpunchi_liveness_start(gmpunchi_liveness *live, uint64_t now) 
 }
 
 /* When a knock is due: to learn whether the peer answers, to keep the mapping, or because the peer is overdue. */
-GMPUNCHI_FN uint64_t gmpunchi_liveness_due(const gmpunchi_liveness *live, uint32_t interval, int32_t probes_first) {
+GMPUNCHI_FN uint64_t gmpunchi_liveness_due(const gmpunchi_liveness *live, uint32_t interval) {
     uint64_t due = gmpunchi_after(live->sent_at, interval), probe;
-    if (probes_first && live->first_probes && !live->answers) {
+    if (live->first_probes && !live->answers) {
         uint32_t tried = GMPUNCHI_FIRST_PROBES - (uint32_t)live->first_probes;
         due = gmpunchi_earlier(due, live->since + GMPUNCHI_FIRST_PROBE_MS + (uint64_t)tried * GMPUNCHI_PROBE_PAUSE_MS);
     }
@@ -3138,7 +3144,11 @@ GMPUNCHI_FN uint64_t gmpunchi_liveness_due(const gmpunchi_liveness *live, uint32
     return due;
 }
 
+/* A knock leaves. Before it, a host judges what the one before brought: a client of ours answers it, and may knock by itself
+   for the same reason; a classic client does not answer, but may still be knocking in its port stages, many times a second. */
 GMPUNCHI_FN void gmpunchi_liveness_probed(gmpunchi_liveness *live, uint64_t now) {
+    if (live->probe_at > live->since && live->knocks && live->knocks <= GMPUNCHI_ANSWERS_MAX) live->answers = 1;
+    live->knocks = 0;
     live->sent_at = live->probe_at = now;
     if (live->first_probes && now >= live->since + GMPUNCHI_FIRST_PROBE_MS) live->first_probes--;
 }
@@ -3501,6 +3511,7 @@ GMPUNCHI_FN int32_t gmpunchi_client_make(const gmpunch_client_config *given, uin
     client->config = config;
     client->config.master = client->config.server = client->config.bind_address = NULL;
     client->stats.sockets_used = 1;
+    client->uplink.moment_ms = GMPUNCHI_CLIENT_MOMENT_MS;
     if (resolved && resolved->server.family) client->server = resolved->server;
     else result = gmpunch_address_parse(config.server, 0, &client->server) ? GMPUNCH_ERR_CONFIG : GMPUNCH_OK;
     if (client->server.port) result = GMPUNCH_ERR_CONFIG; /* the port is direct_port, or the master's to tell */
@@ -3734,7 +3745,7 @@ GMPUNCHI_FN void gmpunchi_client_tick_connected(gmpunch_client *client, uint64_t
         gmpunchi_client_enter(client, GMPUNCH_STAGE_LOST, "the host is silent");
         return;
     }
-    if (now >= gmpunchi_liveness_due(&client->live, client->config.keepalive_interval_ms, 1)) {
+    if (now >= gmpunchi_liveness_due(&client->live, client->config.keepalive_interval_ms)) {
         gmpunchi_liveness_probed(&client->live, now);
         client->stats.keepalives_sent++;
         client->knock_due = 1;
@@ -3780,7 +3791,7 @@ uint64_t gmpunch_client_next_deadline(const gmpunch_client *client) {
         return gmpunchi_earlier(due, gmpunchi_earlier(client->knock_at, client->uplink.answer_at));
     case GMPUNCH_STAGE_CONNECTED:
         due = gmpunchi_earlier(client->data_at, gmpunchi_client_lost_at(client));
-        return gmpunchi_earlier(due, gmpunchi_liveness_due(&client->live, client->config.keepalive_interval_ms, 1));
+        return gmpunchi_earlier(due, gmpunchi_liveness_due(&client->live, client->config.keepalive_interval_ms));
     default: return GMPUNCHI_TIME_NEVER;
     }
 }
@@ -4210,7 +4221,7 @@ GMPUNCHI_FN uint64_t gmpunchi_peer_lost_at(const gmpunch_host *host, const gmpun
 GMPUNCHI_FN uint64_t gmpunchi_peer_due(const gmpunch_host *host, const gmpunchi_peer *peer) {
     if (peer->state == GMPUNCHI_PEER_KICKED) return peer->live.since;
     return gmpunchi_earlier(gmpunchi_peer_lost_at(host, peer),
-                            gmpunchi_liveness_due(&peer->live, host->config.keepalive_interval_ms, 0));
+                            gmpunchi_liveness_due(&peer->live, host->config.keepalive_interval_ms));
 }
 
 GMPUNCHI_FN void gmpunchi_host_peer_mark(gmpunch_host *host, uint32_t slot, uint8_t due) {
@@ -4435,6 +4446,7 @@ GMPUNCHI_FN int32_t gmpunchi_host_make(const gmpunch_host_config *given, uint64_
     host->key[0] = gmpunchi_random(&host->object);
     host->key[1] = gmpunchi_random(&host->object);
     host->reconnect_pause = config.reconnect_min_ms;
+    host->uplink.moment_ms = GMPUNCHI_HOST_MOMENT_MS;
     host->open_at = host->reg_at = host->reg2_at = host->ping_at = host->keepalive_at = GMPUNCHI_TIME_NEVER;
     host->knock_at = host->sweep_at = host->register_at = GMPUNCHI_TIME_NEVER;
     host->peer_free = host->introduction_free = GMPUNCHI_NONE;
@@ -4493,10 +4505,7 @@ GMPUNCHI_FN int32_t gmpunchi_host_input_peer(gmpunch_host *host, uint32_t slot, 
     if (id == GMPUNCHI_ID_KNOCK) {
         host->stats.knocks_heard++;
         gmpunchi_host_peer_mark(host, slot, GMPUNCHI_DUE_WELCOME);
-        if (!peer->live.answers && now >= peer->live.since + GMPUNCHI_FIRST_PROBE_MS) {
-            peer->live.answers = 1; /* a classic client stops knocking once it is welcome */
-            gmpunchi_host_sweep_by(host, gmpunchi_peer_due(host, peer));
-        }
+        if (peer->live.knocks < UINT8_MAX) peer->live.knocks++;
         return GMPUNCH_CONSUMED;
     }
     if (id == GMPUNCHI_ID_DATA_REQUEST) {

@@ -46,6 +46,7 @@ const difference differences[] = {
     {"reg datagrams with a commit", "2", "3", "the same, but a commit sends none: it would hide the host for a while"},
     {"ping datagrams", "0", "1", "they keep the router's mapping towards the master; recorded hosts let it expire"},
     {"commit", "close udp open tcp", "tcp", "the end of the old connection would remove the new registration"},
+    {"knocks at a player", "0", "3", "a peer that answers them is missed sooner than a classic one"},
     {"welcomes to 1 knock", "4", "1", "repeated to whatever source a datagram claims, they amplify"},
     {"welcomes to 2 knocks", "4", "2", "the same"},
     // what a client does
@@ -468,7 +469,12 @@ void replay_host(const trace &t, const split &how, bool nul) {
         }
         CHECK(done == here("commit", recorded));
     }
-    CHECK(ours.done.all.size() == accounted + regs + pings + registered + opened); // and nothing else
+    size_t asked = 0;
+    for (const row &r : t.rows)
+        if (r.what == vectors::received && r.by == vectors::udp && r.data() == knock())
+            asked = ours.done.count(GMPUNCH_TRANSMIT_UDP, r.peer, show(knock()), step * uint64_t(r.step) + 5000);
+    if (std::string(t.name) == "mediated_host") CHECK(std::to_string(asked) == here("knocks at a player", size_t(0)));
+    CHECK(ours.done.all.size() == accounted + regs + pings + registered + opened + asked); // and nothing else
 
     bool introduced = has(t, vectors::received, vectors::tcp);
     CHECK(ours.done.seen(GMPUNCH_EVENT_INTRODUCED) == introduced);
@@ -799,7 +805,7 @@ TEST_CASE("vectors: a client that goes through its port stages is welcomed once 
                 ours.udp(from, data);
                 CHECK(ours.done.count(GMPUNCH_TRANSMIT_UDP, vectors::client_udp, show(welcome())) == i + 1);
             }
-            ours.until(ours.now + 10000);
+            ours.until(uint64_t(port.second[0]) * 33 + 5000); // then it is asked whether it is a classic client
             CHECK(ours.done.all.size() == port.second.size()); // only these
             CHECK(ours.done.events.size() == 1);
             CHECK(ours.done.seen(GMPUNCH_EVENT_JOINED) == 1);
@@ -902,4 +908,19 @@ TEST_CASE("vectors: what is no limit limits nothing") {
         asked++;
     }
     CHECK(asked == 5);
+}
+
+TEST_CASE("vectors: a classic client that knocked through ENGINE's 15 s is still a classic client") {
+    gmpunch_host_config config{};
+    our_host ours(config, 0);
+    gmpunch_address from = address(vectors::client_udp);
+    for (const vectors::burst &b : vectors::port_stages_direct) {
+        if (b.ports[0] != 6000) continue; // the first and the last stage reach the host
+        ours.until(uint64_t(b.step) * 375);
+        ours.udp(from, vectors::stage_knock());
+    }
+    ours.until(ours.now + 250000); // longer than peer_timeout_ms, shorter than idle_timeout_ms
+    CHECK(ours.done.seen(GMPUNCH_EVENT_LEFT) == 0);
+    ours.until(ours.now + 60000);
+    CHECK(ours.done.seen(GMPUNCH_EVENT_LEFT) == 1);
 }
