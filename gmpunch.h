@@ -29,7 +29,7 @@ in all others only the #include. On Windows link with ws2_32. A client, complete
     }
 
 The host is the same with peers (gmpunch_host_open, _poll, _send, _send_all, _kick); the master is gmpunch_master_open and
-gmpunch_master_poll in a loop.
+gmpunch_master_poll in a loop; a list of the hosts that a master knows is gmpunch_lobby_open and gmpunch_lobby_poll.
 
 CONTENTS (search for the words behind >>)
     >>concepts      roles, time, memory, threads, limits, errors
@@ -44,7 +44,7 @@ CONTENTS (search for the words behind >>)
 
 >>concepts ==========================================================================================================
 
-STATE MACHINES. gmpunch_client, gmpunch_host and gmpunch_master do no I/O of their own: bytes, connection events and the
+STATE MACHINES. gmpunch_client, gmpunch_host, gmpunch_lobby and gmpunch_master do no I/O of their own: bytes, connection events and the
 time go in, what is to be sent comes out. There are two ways to use each:
 
   * with sockets: _open, then _poll. The library owns sockets and clock. A UDP socket that the application already has
@@ -57,13 +57,13 @@ time go in, what is to be sent comes out. There are two ways to use each:
         while (gmpunch_client_next_transmit(client, &transmit) > 0)    // after _create and each of the above: do what it asks
         while (gmpunch_client_next_event(client, &event) > 0)          // and hear what happened
 
-    A client or host has at most one TCP connection at a time. Where both have news, read TCP before UDP: an introduction
+    A client, host or lobby has at most one TCP connection at a time. Where both have news, read TCP before UDP: an introduction
     before the knock that it announces. transmit.ttl and .not_before are 0 so far.
 
 TIME is milliseconds in a uint64_t that never runs backwards (a step back is taken as standing still). The start is free.
 Durations are fields ending in _ms; 0 means the documented default, GMPUNCH_NEVER means never.
 
-MEMORY. A client or a host makes one allocation when created (or uses memory of the caller) and none afterwards. A master
+MEMORY. A client, a host or a lobby makes one allocation when created (or uses memory of the caller) and none afterwards. A master
 grows by doubling up to its configured limits. The allocator is a config field; without one malloc and free are used.
 
 THREADS. None, and no globals: one object is used by one thread at a time, different objects are independent.
@@ -101,8 +101,10 @@ peer in the form that the peer last used. To a master it is always sent. TCP car
     host -> client    UDP   FA data1 NUL ... data8 NUL                     the data strings
     any -> master     TCP   "lobby2" LF NUL filter1 LF NUL ...             lists hosts: an empty filter matches all;
                               filter8 LF NUL sortby LF NUL                 sortby is "date" or "data1" to "data8";
-                              direction LF NUL limit LF NUL                "ASC" sorts descending, all else ascending
-    master -> any     TCP   F9 JSON-array LF                               the list
+                              direction LF NUL limit LF NUL                "ASC" sorts descending, all else ascending;
+                                                                           limit is a whole number, all else is no limit
+    master -> any     TCP   F9 JSON-array LF                               the list: [{"ip":"1.2.3.4","data1":"",...,
+                                                                           "data8":"","createdTime":unix-seconds},...]
     any -> master     TCP   "istesting" LF                                 answer: F8, 01 or 00, LF (the deployed master
                                                                            leaves the LF out)
     any -> master     TCP   "testinginfos" LF                              answer: F7 name LF version LF minimum LF,
@@ -116,7 +118,11 @@ The master reads TCP as a stream of lines that end in LF, CR LF or CR. Control c
 behind each LF among them) are dropped, unknown lines are ignored. Over UDP the first line counts; where it is no command,
 the bytes from offset 12 are tried, as the deployed master skips 12 bytes unseen. The master never answers over UDP.
 
-Each answer leaves in one send, because a GameMaker game takes one TCP read for one message.
+Each answer leaves in one send, because a GameMaker game takes one TCP read for one message, and introductions to one host
+leave with a gap between; a host that sends "reg" and then "reg2" on one connection says by it that it reads a stream.
+
+In a list < > & = ' are written as \u003c \u003e \u0026 \u003d \u0027, control characters as \u00xx, what is no UTF-8 as
+U+FFFD. Hosts with equal sort strings are in the order of their registration.
 
 A published description of the protocol is the page "Protocol" of the GMnet PUNCH manual.
 
