@@ -80,6 +80,59 @@ struct nat {
     }
 };
 
+// The program at the master's address, as its machine sees it: gmpunch's own, or a model of another.
+struct master_program {
+    struct output {
+        uint32_t connection;
+        bytes data; // empty: the connection is closed
+    };
+    master_program() = default;
+    master_program(const master_program &) = delete;
+    master_program &operator=(const master_program &) = delete;
+    virtual ~master_program() = default;
+    virtual void udp(uint64_t now, const gmpunch_address &from, const bytes &data) = 0;
+    virtual uint32_t accepted(uint64_t now, const gmpunch_address &from) = 0; // the connection's id, 0: refused
+    virtual void data(uint64_t now, uint32_t connection, const bytes &data) = 0;
+    virtual void closed(uint64_t now, uint32_t connection, int32_t os_error) = 0;
+    virtual void tick(uint64_t now) = 0;
+    virtual uint64_t deadline() const = 0;
+    virtual bool next_output(output &out) = 0;
+};
+
+struct gmpunch_master_program : master_program {
+    gmpunch_master *machine = nullptr;
+
+    gmpunch_master_program(const gmpunch_master_config &config, uint64_t now) {
+        REQUIRE(gmpunch_master_create(&config, now, &machine) == GMPUNCH_OK);
+    }
+    ~gmpunch_master_program() override { gmpunch_master_close(machine); }
+    void udp(uint64_t now, const gmpunch_address &from, const bytes &data) override {
+        gmpunch_master_input_udp(machine, now, &from, 0, data.data(), data.size());
+    }
+    uint32_t accepted(uint64_t now, const gmpunch_address &from) override {
+        uint32_t id;
+        return gmpunch_master_tcp_accepted(machine, now, &from, &id) == GMPUNCH_OK ? id : 0;
+    }
+    void data(uint64_t now, uint32_t connection, const bytes &data) override {
+        gmpunch_master_tcp_data(machine, now, connection, data.data(), data.size());
+    }
+    void closed(uint64_t now, uint32_t connection, int32_t os_error) override {
+        gmpunch_master_tcp_closed(machine, now, connection, os_error);
+    }
+    void tick(uint64_t now) override { gmpunch_master_tick(machine, now); }
+    uint64_t deadline() const override { return gmpunch_master_next_deadline(machine); }
+    bool next_output(output &out) override {
+        gmpunch_transmit t;
+        gmpunch_event e;
+        while (gmpunch_master_next_event(machine, &e) > 0) {}
+        if (gmpunch_master_next_transmit(machine, &t) <= 0) return false;
+        out.connection = t.connection;
+        out.data.assign(t.data, t.data + t.len);
+        if (t.kind == GMPUNCH_TRANSMIT_TCP_CLOSE) out.data.clear();
+        return true;
+    }
+};
+
 class world;
 
 // A client or a host with its sockets.
@@ -93,7 +146,10 @@ struct node {
     std::vector<bytes> game;        // game packets received
     std::vector<gmpunch_address> game_from;
     bool dead = false;              // unplugged: hears and sends nothing
-    std::map<uint32_t, uint32_t> tcp; // own connection id -> id at the master, 0 while opening
+    std::map<uint32_t, uint32_t> tcp; // own connection id -> id at the master, 0 while opening and when cut
+    std::map<uint32_t, uint64_t> cut; // own connection id -> how long after a send its system ends it
+    size_t tcp_takes = SIZE_MAX;      // bytes that its system takes at once
+    uint64_t tcp_full_ms = 0;         // and how long it takes none after that
 
     bool saw(int32_t type) const { return find(type) != nullptr; }
     const gmpunch_event *find(int32_t type) const {
@@ -113,7 +169,7 @@ class world {
     uint64_t now = 1000;
     uint64_t to_master = 20, to_peer = 30; // one-way delays, ms
     gmpunch_address master_address = address("203.0.113.1:6510");
-    gmpunch_master *master = nullptr;
+    gmpunch_master *master = nullptr;      // null if it is another program
     bool master_hears = true;              // false: TCP is accepted by its system, but nothing is ever read
     bool master_up = true;                 // false: connections are refused
     size_t tcp_chunk = SIZE_MAX;           // bytes that arrive at once
@@ -126,10 +182,15 @@ class world {
     // Programs that are not gmpunch: they get what is sent to their address.
     std::map<std::string, std::function<void(const gmpunch_address &from, const bytes &data)>> strangers;
 
-    explicit world(const gmpunch_master_config *config = nullptr) {
-        gmpunch_master_config defaults{};
-        REQUIRE(gmpunch_master_create(config ? config : &defaults, now, &master) == GMPUNCH_OK);
-    }
+    using master_starter = std::function<std::unique_ptr<master_program>(uint64_t now)>;
+
+    explicit world(const gmpunch_master_config *config = nullptr)
+        : world([this, made = config ? *config : gmpunch_master_config{}](uint64_t at) {
+              auto started = std::make_unique<gmpunch_master_program>(made, at);
+              master = started->machine;
+              return started;
+          }) {}
+    explicit world(master_starter starter) : start_master(starter), program(start_master(now)) {}
     world(const world &) = delete;
     world &operator=(const world &) = delete;
     ~world() {
@@ -137,7 +198,6 @@ class world {
             gmpunch_client_close(n->client);
             gmpunch_host_close(n->host);
         }
-        gmpunch_master_close(master);
     }
 
     node &add_client(std::shared_ptr<nat> router, gmpunch_client_config config, uint16_t port = 7000) {
@@ -161,7 +221,7 @@ class world {
     bool run(std::function<bool()> condition, uint64_t at_most_ms) {
         uint64_t end = now + at_most_ms;
         while (!condition()) {
-            uint64_t next = gmpunch_master_next_deadline(master);
+            uint64_t next = program->deadline();
             for (auto &n : nodes) next = std::min(next, deadline(*n));
             if (!queue.empty()) next = std::min(next, queue.begin()->first);
             if (next > end) {
@@ -174,8 +234,8 @@ class world {
                 queue.erase(queue.begin());
                 action();
             }
-            gmpunch_master_tick(master, now);
-            REQUIRE(gmpunch_master_next_deadline(master) > now);
+            program->tick(now);
+            REQUIRE(program->deadline() > now);
             pump_master();
             for (size_t i = 0; i < nodes.size(); i++) {
                 node &n = *nodes[i];
@@ -213,10 +273,40 @@ class world {
     void restart_master() {
         for (auto &n : nodes)
             for (auto &c : std::map<uint32_t, uint32_t>(n->tcp)) node_closed(*n, c.first);
-        gmpunch_master_close(master);
-        owners.clear();
-        gmpunch_master_config defaults{};
-        REQUIRE(gmpunch_master_create(&defaults, now, &master) == GMPUNCH_OK);
+        replace_master();
+    }
+
+    // Its whole machine was off: nobody is told, but what is sent on an old connection is answered with a reset.
+    void power_cycle_master() {
+        for (auto &n : nodes) cut_tcp(*n, 2 * to_master);
+        replace_master();
+    }
+
+    // The node's connection passes nothing more and nobody is told, as when a NAT forgets it. Its system ends it node_ms
+    // after it sent something in vain, the master's system ends it after master_ms.
+    void cut_tcp(node &n, uint64_t node_ms, uint64_t master_ms = UINT64_MAX) {
+        for (auto &c : n.tcp) {
+            uint32_t at = c.second;
+            c.second = 0;
+            n.cut[c.first] = node_ms;
+            if (!owners.erase(at) || master_ms == UINT64_MAX) continue;
+            later(master_ms, [this, at, then = starts] {
+                if (starts == then) program->closed(now, at, 110);
+            });
+        }
+    }
+
+    // A program that is not gmpunch connects to the master, says this, and hears all answers.
+    void ask_master(const gmpunch_address &from, const bytes &question, std::function<void(const bytes &)> hear) {
+        later(to_master, [=] {
+            uint32_t at = master_up ? program->accepted(now, from) : 0;
+            if (!at) return;
+            askers[at] = hear;
+            later(2 * to_master, [=] {
+                program->data(now, at, question);
+                pump_master();
+            });
+        });
     }
 
     std::vector<std::unique_ptr<node>> nodes;
@@ -224,6 +314,17 @@ class world {
   private:
     std::multimap<uint64_t, std::function<void()>> queue;
     std::map<uint32_t, std::pair<node *, uint32_t>> owners; // id at the master -> node and its id
+    std::map<uint32_t, std::function<void(const bytes &)>> askers;
+    master_starter start_master;
+    std::unique_ptr<master_program> program;
+    size_t starts = 0; // again
+
+    void replace_master() {
+        owners.clear();
+        askers.clear();
+        program = start_master(now);
+        starts++;
+    }
 
     node &add(std::shared_ptr<nat> router, uint16_t port) {
         nodes.emplace_back(new node);
@@ -246,7 +347,7 @@ class world {
     void arrive(const gmpunch_address &from, const gmpunch_address &to, const bytes &data) {
         if (gmpunch_address_equal(&to, &master_address)) {
             if (!master_up) return;
-            gmpunch_master_input_udp(master, now, &from, 0, data.data(), data.size());
+            program->udp(now, from, data);
             pump_master();
             return;
         }
@@ -290,7 +391,7 @@ class world {
         node_closed(n, id);
         if (at_master) {
             owners.erase(at_master);
-            gmpunch_master_tcp_closed(master, now, at_master, 104);
+            program->closed(now, at_master, 104);
             pump_master();
         }
     }
@@ -303,21 +404,35 @@ class world {
         pump(n);
     }
 
+    // The node's system gives up a connection on which nothing is acknowledged.
+    void lost(node &n, uint32_t id) {
+        if (n.tcp.count(id)) node_closed(n, id);
+    }
+
+    void took(node &n, uint32_t id, size_t taken) {
+        REQUIRE((n.client ? gmpunch_client_tcp_sent(n.client, id, taken) : gmpunch_host_tcp_sent(n.host, id, taken)) == GMPUNCH_OK);
+    }
+
+    void writable(node &n, uint32_t id) {
+        if (n.dead || !n.tcp.count(id)) return;
+        if (n.client) gmpunch_client_tcp_writable(n.client, now, id);
+        else gmpunch_host_tcp_writable(n.host, now, id);
+        pump(n);
+    }
+
     void tcp_open(node &n, uint32_t id) {
         n.tcp[id] = 0;
         bool fails = broken() || !master_up;
         gmpunch_address from = n.router->ip;
         from.port = uint16_t(50000 + id % 10000);
         if (fails) {
-            later(2 * to_master, [this, &n, id] {
-                if (n.tcp.count(id)) node_closed(n, id);
-            });
+            later(2 * to_master, [this, &n, id] { lost(n, id); });
             return;
         }
         later(to_master, [this, &n, id, from] {
-            uint32_t at_master;
             if (!n.tcp.count(id)) return;
-            if (gmpunch_master_tcp_accepted(master, now, &from, &at_master) != GMPUNCH_OK) {
+            uint32_t at_master = program->accepted(now, from);
+            if (!at_master) {
                 later(to_master, [this, &n, id] { node_closed(n, id); });
                 return;
             }
@@ -344,7 +459,13 @@ class world {
                 break;
             case GMPUNCH_TRANSMIT_TCP_SEND:
                 if (n.dead) break;
-                if (broken()) later(0, [this, &n, id] { reset(n, id); });
+                if (data.size() > n.tcp_takes) {
+                    data.resize(n.tcp_takes);
+                    took(n, id, data.size());
+                    later(n.tcp_full_ms, [this, &n, id] { writable(n, id); });
+                }
+                if (n.cut.count(id)) later(n.cut[id], [this, &n, id] { lost(n, id); });
+                else if (broken()) later(0, [this, &n, id] { reset(n, id); });
                 else later(to_master, [this, &n, id, data] { at_master(n, id, data); });
                 break;
             default:
@@ -352,7 +473,7 @@ class world {
                 n.tcp.erase(id);
                 if (at && !n.dead) later(to_master, [this, at] {
                     if (!owners.erase(at)) return;
-                    gmpunch_master_tcp_closed(master, now, at, 0);
+                    program->closed(now, at, 0);
                     pump_master();
                 });
             }
@@ -363,24 +484,28 @@ class world {
     }
 
     void at_master(node &n, uint32_t id, const bytes &data) {
-        if (!n.tcp.count(id) || !master_hears) return;
-        uint32_t at = n.tcp[id];
+        uint32_t at = n.tcp.count(id) ? n.tcp[id] : 0;
+        if (!at || !master_hears) return;
         for (size_t i = 0; i < data.size(); i += std::min(tcp_chunk, data.size())) {
             size_t len = std::min(tcp_chunk, data.size() - i);
-            gmpunch_master_tcp_data(master, now, at, bytes(data.begin() + long(i), data.begin() + long(i + len)).data(), len);
+            program->data(now, at, bytes(data.begin() + long(i), data.begin() + long(i + len)));
         }
         pump_master();
     }
 
     void pump_master() {
-        gmpunch_transmit t;
-        while (gmpunch_master_next_transmit(master, &t) > 0) {
-            auto owner = owners.find(t.connection);
+        master_program::output out;
+        while (program->next_output(out)) {
+            uint32_t at = out.connection;
+            bytes data = out.data;
+            auto asker = askers.find(at);
+            if (asker != askers.end() && !data.empty())
+                later(to_master, [hear = asker->second, data] { hear(data); });
+            auto owner = owners.find(at);
             if (owner == owners.end()) continue;
             node &n = *owner->second.first;
-            uint32_t id = owner->second.second, at = t.connection;
-            bytes data(t.data, t.data + t.len);
-            if (t.kind == GMPUNCH_TRANSMIT_TCP_CLOSE) {
+            uint32_t id = owner->second.second;
+            if (data.empty()) {
                 owners.erase(owner);
                 later(to_master, [this, &n, id, at] {
                     if (n.tcp.count(id) && n.tcp[id] == at) node_closed(n, id);
@@ -399,8 +524,6 @@ class world {
                 });
             }
         }
-        gmpunch_event e;
-        while (gmpunch_master_next_event(master, &e) > 0) {}
     }
 };
 
