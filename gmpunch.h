@@ -367,7 +367,8 @@ typedef struct gmpunch_host_config {
     uintptr_t udp_socket;       /* the application's socket */
     const char *data[GMPUNCH_DATA_STRINGS]; /* strings for the lobby and for clients; NULL: empty. No control characters */
     uint32_t data_capacity;     /* bytes for all eight strings together, each with a NUL. Default 1024, at most 32768 */
-    uint32_t register_interval_ms;  /* between registrations. Default 180000 */
+    uint32_t register_interval_ms;  /* between registrations; on a new connection they begin a quarter second apart and
+                                       their distance grows to this (GMPUNCH_NEVER: on and on). Default 180000 */
     uint32_t reconnect_min_ms;      /* first pause when the master's connection ended; doubles with each failure, with
                                        jitter. Default 1000 */
     uint32_t reconnect_max_ms;      /* longest pause. Default 60000 */
@@ -3901,11 +3902,17 @@ int32_t gmpunch_client_get_stats(const gmpunch_client *client, gmpunch_client_st
 #define GMPUNCHI_HOST_EVENTS 16u        /* places for events of no peer and no introduction */
 #define GMPUNCHI_OPEN_TIMEOUT_MS 10000u /* for a TCP connection to the master */
 #define GMPUNCHI_STABLE_MS 10000u       /* a connection that lived so long starts the pauses anew */
-#define GMPUNCHI_REG_BURST 3u           /* UDP "reg"s with a new connection: nothing confirms them */
-#define GMPUNCHI_REG_PAUSE_MS 250u      /* first pause between them; doubles */
-#define GMPUNCHI_REG2_DELAY_MS \
-    1000u                                  /* a UDP "reg" that the deployed master handles late hides the host from its
-                                             lobby: "reg2" goes again when it can be trusted to have arrived */
+/* From a new connection to the next registration, which includes a UDP "reg"; the pauses grow by this factor, up to
+   register_interval_ms. Nothing confirms a datagram, and the deployed master, once it notices that an older connection of
+   this IP has ended, removes the newer registration with it. */
+#define GMPUNCHI_REGISTER_PAUSE_MS 250u
+#define GMPUNCHI_REGISTER_GROWTH 4u
+/* A UDP "reg" that the deployed master handles late hides the host from its lobby: "reg2" goes again when it can be trusted
+   to have arrived. */
+#define GMPUNCHI_REG2_DELAY_MS 1000u
+/* The deployed master waits so long for the next line of a registration; then it hears nothing more on this connection, but
+   does not close it. */
+#define GMPUNCHI_STALL_MS 1000u
 #define GMPUNCHI_DATA_ANSWER_PAUSE_MS 200u /* at least this between answers to one peer's data requests */
 #define GMPUNCHI_REGISTRATION_ROOM 96u     /* bytes around the data strings of a registration, and for pings */
 
@@ -3967,14 +3974,13 @@ struct gmpunch_host {
     uint64_t key[2];
     /* registration */
     uint64_t register_at; /* the next one, or the next attempt */
-    uint64_t reg_at;      /* the next UDP "reg" of the burst */
-    uint64_t reg2_at;
-    uint64_t open_at; /* opening the connection is given up */
+    uint64_t reg2_at;     /* the TCP part again */
+    uint64_t open_at;     /* opening the connection is given up */
     uint64_t opened_at;
-    uint64_t ping_at;      /* TCP */
-    uint64_t keepalive_at; /* UDP to the master */
-    uint32_t regs_left;
-    uint32_t reg_pause;
+    uint64_t full_at;        /* the system took less than all that was sent on the connection */
+    uint64_t ping_at;        /* TCP */
+    uint64_t keepalive_at;   /* UDP to the master */
+    uint32_t register_pause; /* to the registration after the next */
     uint32_t reconnect_pause;
     int32_t reg_due;
     int32_t keepalive_due;
@@ -4050,7 +4056,7 @@ int32_t gmpunch_host_set_data(gmpunch_host *host, uint32_t number, const char *t
 /* ---- registration ---- */
 
 /* "reg" for masters of the published protocol, "reg2" for those since 1.2: each ignores the other's. If what was queued
-   before did not leave yet, it is tried again later. */
+   before did not leave yet, it is tried again later. What reg2_at holds otherwise stays: it follows a UDP "reg". */
 GMPUNCHI_FN void gmpunchi_host_queue_registration(gmpunch_host *host) {
     const char *data[GMPUNCH_DATA_STRINGS];
     gmpunch_buffer out;
@@ -4058,30 +4064,33 @@ GMPUNCHI_FN void gmpunchi_host_queue_registration(gmpunch_host *host) {
     gmpunchi_uplink_begin(&host->uplink, &out);
     gmpunchi_encode_reg(&out);
     gmpunchi_encode_reg2(&out, GMPUNCH_HOST_PROTOCOL_VERSION, data);
-    host->reg2_at =
-        gmpunchi_uplink_queued(&host->uplink, &out) ? host->object.now + GMPUNCHI_REG2_DELAY_MS : GMPUNCHI_TIME_NEVER;
-    host->stats.registrations++;
+    if (gmpunchi_uplink_queued(&host->uplink, &out)) host->reg2_at = host->object.now + GMPUNCHI_REG2_DELAY_MS;
+    else host->stats.registrations++;
+}
+
+/* The TCP part of a registration, whose UDP "reg" goes just before: at once, so that the deployed master hides the host from
+   its lobby as briefly as can be, and again when it can't be handled before the "reg" any more. */
+GMPUNCHI_FN void gmpunchi_host_register_tcp(gmpunch_host *host) {
+    uint64_t now = host->object.now;
+    gmpunchi_host_queue_registration(host);
+    host->reg2_at = now + GMPUNCHI_REG2_DELAY_MS;
+    host->register_at = gmpunchi_after(now, host->register_pause);
+    host->register_pause = host->register_pause > host->config.register_interval_ms / GMPUNCHI_REGISTER_GROWTH
+                               ? host->config.register_interval_ms
+                               : host->register_pause * GMPUNCHI_REGISTER_GROWTH;
 }
 
 /* Registers: UDP first, then TCP, on the connection that stands or a new one. */
 GMPUNCHI_FN void gmpunchi_host_register(gmpunch_host *host) {
-    uint64_t now = host->object.now;
-    host->register_at = gmpunchi_after(now, host->config.register_interval_ms);
     host->reg_due = 1;
-    host->reg_at = GMPUNCHI_TIME_NEVER;
-    host->regs_left = 0;
     if (host->uplink.state == GMPUNCHI_UPLINK_OPEN) {
-        gmpunchi_host_queue_registration(host);
-        host->reg2_at = now + GMPUNCHI_REG2_DELAY_MS;
+        gmpunchi_host_register_tcp(host);
         return;
     }
     host->stats.master_attempts++;
     gmpunchi_uplink_open(&host->uplink);
-    host->open_at = now + GMPUNCHI_OPEN_TIMEOUT_MS;
+    host->open_at = host->object.now + GMPUNCHI_OPEN_TIMEOUT_MS;
     host->register_at = GMPUNCHI_TIME_NEVER;
-    host->regs_left = GMPUNCHI_REG_BURST - 1;
-    host->reg_pause = GMPUNCHI_REG_PAUSE_MS;
-    host->reg_at = now + host->reg_pause;
 }
 
 /* The connection to the master ended, or there was none: again after a pause, at the next address. */
@@ -4089,7 +4098,7 @@ GMPUNCHI_FN void gmpunchi_host_unregistered(gmpunch_host *host, int32_t reason) 
     uint64_t now = host->object.now;
     gmpunchi_log(&host->object, GMPUNCH_LOG_WARNING, GMPUNCH_LOG_ITEM_MASTER, gmpunch_reason_name(reason), &host->uplink.to);
     gmpunchi_uplink_close(&host->uplink);
-    host->open_at = host->reg_at = host->reg2_at = host->ping_at = host->keepalive_at = GMPUNCHI_TIME_NEVER;
+    host->open_at = host->reg2_at = host->ping_at = host->keepalive_at = GMPUNCHI_TIME_NEVER;
     host->reg_due = host->keepalive_due = 0;
     if (host->stats.registered && now >= host->opened_at + GMPUNCHI_STABLE_MS)
         host->reconnect_pause = host->config.reconnect_min_ms;
@@ -4106,8 +4115,8 @@ GMPUNCHI_FN void gmpunchi_host_unregistered(gmpunch_host *host, int32_t reason) 
 int32_t gmpunch_host_commit_data(gmpunch_host *host, uint64_t now) {
     if (!host) return GMPUNCH_ERR_ARGUMENT;
     gmpunchi_advance(&host->object, now);
-    if (host->uplink.state == GMPUNCHI_UPLINK_OPEN) host->reg2_at = host->object.now;
-    return gmpunch_host_tick(host, now);
+    if (host->uplink.state == GMPUNCHI_UPLINK_OPEN) gmpunchi_host_queue_registration(host);
+    return GMPUNCH_OK;
 }
 
 /* ---- introductions ---- */
@@ -4163,6 +4172,15 @@ GMPUNCHI_FN uint32_t gmpunchi_host_find(const gmpunch_host *host, const gmpunch_
     return slot;
 }
 
+/* Whether it is the master's own UDP address. No client is there: a forged knock from it would have the host answer with a
+   welcome without header, and a datagram of one byte ends the UDP thread of the deployed master. */
+GMPUNCHI_FN int32_t gmpunchi_host_is_master(const gmpunch_host *host, const gmpunch_address *address) {
+    uint32_t i;
+    for (i = 0; i < host->uplink.count; i++)
+        if (gmpunch_address_equal(&host->uplink.address[i], address)) return 1;
+    return gmpunch_address_equal(&host->uplink.to, address);
+}
+
 /* The master named a client; port 0 if it did not know it: then the IP counts as introduced, but is not knocked at. */
 GMPUNCHI_FN void gmpunchi_host_introduce(gmpunch_host *host, const gmpunch_address *address) {
     gmpunch_address checked = *address;
@@ -4174,7 +4192,7 @@ GMPUNCHI_FN void gmpunchi_host_introduce(gmpunch_host *host, const gmpunch_addre
         host->peer[peer].how = GMPUNCH_HOW_PUNCHED;
         return;
     }
-    if (peer != GMPUNCHI_NONE || !gmpunchi_address_is_unicast(&checked) ||
+    if (peer != GMPUNCHI_NONE || !gmpunchi_address_is_unicast(&checked) || gmpunchi_host_is_master(host, address) ||
         (slot == GMPUNCHI_NONE && host->introduction_free == GMPUNCHI_NONE)) { /* kicked, nobody's, or no place */
         host->stats.refused_introductions++;
         gmpunchi_log(&host->object, GMPUNCH_LOG_WARNING, GMPUNCH_LOG_ITEM_REFUSED, "introduction refused:", address);
@@ -4279,7 +4297,7 @@ GMPUNCHI_FN void gmpunchi_host_newcomer(gmpunch_host *host, const gmpunch_addres
     gmpunchi_peer *peer;
     uint32_t introduced = gmpunchi_host_find_introduction(host, from, 1), exact, slot;
     const char *refusal = NULL;
-    if (!gmpunchi_address_is_unicast(from)) {
+    if (!gmpunchi_address_is_unicast(from) || gmpunchi_host_is_master(host, from)) {
         host->stats.strangers++;
         return;
     }
@@ -4453,7 +4471,7 @@ GMPUNCHI_FN int32_t gmpunchi_host_make(const gmpunch_host_config *given, uint64_
     host->key[1] = gmpunchi_random(&host->object);
     host->reconnect_pause = config.reconnect_min_ms;
     host->uplink.moment_ms = GMPUNCHI_HOST_MOMENT_MS;
-    host->open_at = host->reg_at = host->reg2_at = host->ping_at = host->keepalive_at = GMPUNCHI_TIME_NEVER;
+    host->open_at = host->reg2_at = host->ping_at = host->keepalive_at = GMPUNCHI_TIME_NEVER;
     host->knock_at = host->sweep_at = host->register_at = GMPUNCHI_TIME_NEVER;
     host->peer_free = host->introduction_free = GMPUNCHI_NONE;
     for (i = config.max_peers; i-- > 0;) {
@@ -4569,9 +4587,9 @@ int32_t gmpunch_host_tcp_opened(gmpunch_host *host, uint64_t now, uint32_t conne
     host->opened_at = now;
     host->ping_at = gmpunchi_after(now, host->config.ping_interval_ms);
     host->keepalive_at = gmpunchi_after(now, host->config.keepalive_interval_ms);
-    host->register_at = gmpunchi_after(now, host->config.register_interval_ms);
-    gmpunchi_host_queue_registration(host);
-    host->reg2_at = now + GMPUNCHI_REG2_DELAY_MS;
+    host->register_pause = host->config.register_interval_ms < GMPUNCHI_REGISTER_PAUSE_MS ? host->config.register_interval_ms
+                                                                                          : GMPUNCHI_REGISTER_PAUSE_MS;
+    gmpunchi_host_register_tcp(host);
     host->stats.registered = 1;
     gmpunchi_host_push(host, GMPUNCH_EVENT_REGISTERED, GMPUNCH_REASON_NONE, GMPUNCHI_NONE);
     gmpunchi_log(&host->object, GMPUNCH_LOG_INFO, GMPUNCH_LOG_ITEM_MASTER, "registered with", &host->uplink.to);
@@ -4614,13 +4632,17 @@ int32_t gmpunch_host_tcp_closed(gmpunch_host *host, uint64_t now, uint32_t conne
 }
 
 int32_t gmpunch_host_tcp_sent(gmpunch_host *host, uint32_t connection, size_t taken) {
-    return host ? gmpunchi_uplink_sent(&host->uplink, connection, taken) : GMPUNCH_ERR_ARGUMENT;
+    if (!host) return GMPUNCH_ERR_ARGUMENT;
+    host->full_at = host->object.now;
+    return gmpunchi_uplink_sent(&host->uplink, connection, taken);
 }
 
 int32_t gmpunch_host_tcp_writable(gmpunch_host *host, uint64_t now, uint32_t connection) {
     if (!host) return GMPUNCH_ERR_ARGUMENT;
-    gmpunchi_advance(&host->object, now);
+    now = gmpunchi_advance(&host->object, now);
     if (!gmpunchi_uplink_is(&host->uplink, connection)) return GMPUNCH_ERR_CONNECTION;
+    if (host->uplink.blocked && now >= host->full_at + GMPUNCHI_STALL_MS)
+        gmpunchi_host_unregistered(host, GMPUNCH_REASON_MASTER_SILENT);
     host->uplink.blocked = 0;
     return GMPUNCH_OK;
 }
@@ -4635,13 +4657,10 @@ GMPUNCHI_FN void gmpunchi_host_tick_uplink(gmpunch_host *host, uint64_t now) {
         if (host->uplink.count) gmpunchi_host_register(host);
         else gmpunchi_host_unregistered(host, GMPUNCH_REASON_RESOLVE_FAILED);
     }
-    if (now >= host->reg_at) {
-        host->reg_due = 1;
-        host->reg_pause *= 2;
-        host->reg_at = --host->regs_left ? now + host->reg_pause : GMPUNCHI_TIME_NEVER;
-        if (host->uplink.state == GMPUNCHI_UPLINK_OPEN) host->reg2_at = now + GMPUNCHI_REG2_DELAY_MS;
+    if (now >= host->reg2_at) {
+        host->reg2_at = GMPUNCHI_TIME_NEVER;
+        gmpunchi_host_queue_registration(host);
     }
-    if (now >= host->reg2_at) gmpunchi_host_queue_registration(host);
     if (now >= host->ping_at) {
         gmpunchi_uplink_begin(&host->uplink, &out);
         gmpunchi_encode_ping(&out);
@@ -4671,8 +4690,7 @@ int32_t gmpunch_host_tick(gmpunch_host *host, uint64_t now) {
 uint64_t gmpunch_host_next_deadline(const gmpunch_host *host) {
     uint64_t due;
     if (!host) return GMPUNCHI_TIME_NEVER;
-    due =
-        gmpunchi_earlier(gmpunchi_earlier(host->register_at, host->reg_at), gmpunchi_earlier(host->reg2_at, host->open_at));
+    due = gmpunchi_earlier(host->register_at, gmpunchi_earlier(host->reg2_at, host->open_at));
     due = gmpunchi_earlier(due, gmpunchi_earlier(host->ping_at, host->keepalive_at));
     due = gmpunchi_earlier(due, gmpunchi_earlier(host->knock_at, host->sweep_at));
     return gmpunchi_earlier(due, host->uplink.answer_at);

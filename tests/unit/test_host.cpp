@@ -75,7 +75,7 @@ struct fixture {
     }
     void registered() {
         open();
-        wait(10000); // past the burst
+        wait(275000); // until a whole interval is between registrations
         forget();
     }
     void tcp(const bytes &data) {
@@ -130,14 +130,36 @@ TEST_CASE("host: registers by UDP, then by TCP, with the recorded bytes") {
 TEST_CASE("host: reg2 follows every UDP reg, a second later, so that a late one does not hide the host") {
     fixture f;
     f.open();
-    f.wait(2000);
-    CHECK(f.sent(reg) == 3); // at 0, 250 and 750 ms: one loss does not matter
+    f.wait(2500);
+    CHECK(f.sent(reg) == 3); // at 0, 250 and 1250 ms: one loss does not matter
+    CHECK(f.sent(registration) == 4);
+    CHECK(f.out_data.back() == registration);
+    f.wait(264000);
+    f.forget();
+    f.wait(180000); // a whole interval
+    CHECK(f.sent(reg) == 1);
     CHECK(f.sent(registration) == 2);
     CHECK(f.out_data.back() == registration);
-    f.forget();
-    f.wait(180000); // the next interval begins
-    CHECK(f.sent(reg) == 1);
-    CHECK(f.out_data.back() == registration);
+}
+
+TEST_CASE("host: the pauses between registrations grow from a quarter second to the interval, on each connection") {
+    gmpunch_host_config config = fixture::config();
+    config.register_interval_ms = 20000;
+    fixture f(config);
+    for (int connections = 0; connections < 2; connections++) {
+        f.open();
+        for (uint64_t pause : {250u, 1000u, 4000u, 16000u, 20000u, 20000u}) {
+            f.forget();
+            f.wait(pause - 1);
+            CHECK(f.sent(reg) == 0);
+            f.wait(1);
+            CHECK(f.sent(reg) == 1);
+        }
+        f.forget();
+        REQUIRE(gmpunch_host_tcp_closed(f.host, f.now, f.id, 0) == GMPUNCH_OK);
+        f.drain();
+        f.wait(1000);
+    }
 }
 
 TEST_CASE("host: keeps its mapping and its connection to the master alive") {
@@ -259,10 +281,11 @@ TEST_CASE("host: introductions that are none") {
     f.registered();
     f.tcp(bin("\xfe" "hello" "\xff" "nobody\0" "7001\0" "\xff\0\0"));
     f.tcp(introduction("224.0.0.1", "7001") + introduction("0.0.0.0", "7001") + introduction("255.255.255.255", "7001"));
+    f.tcp(introduction("203.0.113.1", "6510")); // the master itself
     f.wait(1000);
     CHECK(f.count(GMPUNCH_EVENT_INTRODUCED) == 0);
     CHECK(f.sent(knock) == 0);
-    CHECK(f.stats().refused_introductions == 3);
+    CHECK(f.stats().refused_introductions == 4);
     CHECK(f.stats().malformed >= 2);
     f.tcp(introduction("192.0.2.10", "7001"));
     CHECK(f.count(GMPUNCH_EVENT_INTRODUCED) == 1);
