@@ -39,12 +39,13 @@ def executable(path):
     return None
 
 
-def keep_emulator(punch):
-    """One program runs all the time, so that Wine's server starts but once, and with no pipe of a Child: it would keep it
-    open, and the end of that Child's output would not be seen."""
+def keep_emulator(program, *arguments):
+    """One program (punch as a master, unless told otherwise) runs all the time, so that Wine's server starts but once, and
+    with no pipe of a Child: it would keep it open, and the end of that Child's output would not be seen."""
     if EMULATOR:
-        keeper = subprocess.Popen([*EMULATOR, punch, "master", "--bind", "127.0.0.1", "--port", "0", "--seconds", "3600"],
-                                  stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        arguments = arguments or ("master", "--bind", "127.0.0.1", "--port", "0", "--seconds", "3600")
+        keeper = subprocess.Popen([*EMULATOR, program, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                  stderr=subprocess.DEVNULL)
         atexit.register(keeper.kill)
         keeper.stdout.readline()  # it is ready
 
@@ -102,11 +103,11 @@ class Line:
 class Child:
     """A program that runs. Each line that it prints is handed out once, by line() or seen()."""
 
-    def __init__(self, test, path, *arguments, stdin=False, stdout=subprocess.PIPE):
+    def __init__(self, test, path, *arguments, stdin=False, stdout=subprocess.PIPE, **more):  # more: for Popen
         self.name = os.path.basename(path)
         self.arguments = arguments
         self.process = subprocess.Popen([*EMULATOR, path, *arguments], stdout=stdout, stderr=subprocess.PIPE,
-                                        stdin=subprocess.PIPE if stdin else subprocess.DEVNULL)
+                                        stdin=subprocess.PIPE if stdin else subprocess.DEVNULL, **more)
         self.news = threading.Condition()
         self.lines = []  # of stdout, decoded
         self.taken = 0
