@@ -913,7 +913,8 @@ typedef struct gmpunch_master_stats {
     uint64_t closed_host;            /* ... host_timeout_ms */
     uint64_t closed_write;           /* ... write_timeout_ms */
     uint64_t closed_version;         /* ... "reg2" with a version that is too low */
-    uint64_t closed_full;            /* ... no room for an answer: max_messages, max_messages_per_connection */
+    uint64_t closed_full;            /* ... no room for an answer (max_messages, max_messages_per_connection), or no memory for
+                                        half a command */
     uint64_t events_dropped;
     uint64_t listed;                 /* now: hosts in the lobby */
     uint64_t data_bytes;             /* now: of data strings */
@@ -6570,7 +6571,7 @@ int32_t gmpunch_master_tcp_data(gmpunch_master *master, uint64_t now, uint32_t c
     }
     if (connection->out == GMPUNCHI_OUT_CLOSE) return GMPUNCH_OK;
     if (gmpunchi_reading_keep(master, connection, reading.used)) {
-        gmpunchi_connection_close(master, index, &master->stats.closed_line, GMPUNCH_REASON_LIMIT);
+        gmpunchi_connection_close(master, index, &master->stats.closed_full, GMPUNCH_REASON_LIMIT);
         return GMPUNCH_OK;
     }
     connection->active_at = master->object.now;
