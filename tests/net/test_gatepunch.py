@@ -364,9 +364,8 @@ class Limits(Test):
                 gate.counters(**{counter: 1})
 
     def test_hold(self):
-        _, to = self.gate("--hold-ms", "1")
-        host = self.peer(to, HOST)
-        host.register()
+        gate, to = self.gate("--hold-ms", "1")
+        host = self.host(gate)
         client = self.peer(to, CLIENT)
         client.send("connect", HOST)  # its UDP never comes
         self.assertEqual(client.introduction(), (HOST, host.udp_port))
