@@ -369,7 +369,7 @@ TEST_CASE("master, fault 3: twenty clients behind one IP or twenty, repeating th
         std::vector<uint32_t> steps, ids;
         std::vector<std::string> told;
         for (uint32_t i = 0; i < 80; i++) steps.push_back(i); // i % 4: 0 request, 1 to 3 the datagram and its repetitions
-        for (size_t i = steps.size(); i > 1; i--) std::swap(steps[i - 1], steps[below(i)]);
+        for (size_t i = steps.size(); i > 1; i--) std::swap(steps[i - 1], steps[size_t(below(i))]);
         for (uint32_t step : steps) {
             gmpunch_address from = ipv4(0xcb007100 + (round % 2 ? 0 : step / 4), uint16_t(7000 + step / 4));
             if (step % 4) w.udp(from, with_header(announcement));
