@@ -249,6 +249,59 @@ test_pkg_config() {
     done
 }
 
+# ---- the compiled library: what it exports, and whether it serves programs that were built with an older header
+
+build_shared() {
+    need cmake python3 nm
+    check "configure" cmake -S "$root" -B "$work/shared" -DBUILD_SHARED_LIBS=ON -DGMPUNCH_BUILD_TESTS=OFF \
+        -DGMPUNCH_BUILD_EXAMPLES=OFF -DGMPUNCH_WERROR=ON
+    check "build" cmake --build "$work/shared"
+}
+
+# exports.txt is what programs may rely on: a name is added there on purpose, and never taken out without a new SOVERSION.
+test_exports() {
+    build_shared
+    python3 "$root/tests/bindings/header.py" functions >"$work/declared"
+    check "exports.txt is what the header declares" diff "$here/exports.txt" "$work/declared"
+    nm -D --defined-only "$work/shared/libgmpunch.so" | awk '{ print $NF }' | sort >"$work/exported"
+    check "the shared library exports what exports.txt has" diff <(sort "$here/exports.txt") "$work/exported"
+    check "SONAME" grep -q "SONAME.*libgmpunch\.so\.$(version_major)\b" <(objdump -p "$work/shared/libgmpunch.so")
+    check "configure, static" cmake -S "$root" -B "$work/static" -DBUILD_SHARED_LIBS=OFF -DGMPUNCH_BUILD_TESTS=OFF \
+        -DGMPUNCH_BUILD_EXAMPLES=OFF
+    check "build, static" cmake --build "$work/static"
+    nm -g --defined-only "$work/static/libgmpunch.a" | awk 'NF == 3 { print $NF }' | sort >"$work/exported"
+    check "the static library has what exports.txt has" diff <(sort "$here/exports.txt") "$work/exported"
+}
+
+version_major() { sed -n 's/^#define GMPUNCH_VERSION_MAJOR //p' "$root/gmpunch.h"; }
+
+test_abi() {
+    build_shared
+    older now
+    older less client_config.log_user host_config.log_user lobby_config.log_user master_config.log_user \
+        client_stats.events_dropped host_stats.events_dropped lobby_stats.oversized master_stats.tcp_bytes_out \
+        peer_info.connected_ms
+    older half client_config.knock_interval_ms host_config.reconnect_max_ms lobby_config.max_entry \
+        master_config.max_ports_per_ip client_stats.sockets_used host_stats.data_sent lobby_stats.entries \
+        master_stats.refused_memory peer_info.flags
+    older oldest client_config.bind_address host_config.bind_address lobby_config.master master_config.bind_address \
+        client_stats.announces_sent host_stats.peers lobby_stats.master_attempts master_stats.connections peer_info.peer
+    check "four programs with structs of different sizes" [ "$(sort -u "$work/sizes" | wc -l)" = 4 ]
+}
+
+older() { # name, last fields without the prefix
+    local name=$1
+    shift
+    mkdir -p "$work/$name"
+    python3 "$root/tests/bindings/header.py" older "${@/#/gmpunch_}" >"$work/$name/gmpunch.h"
+    # shellcheck disable=SC2086 # several words
+    check "$name: compile" "$cc" -std=c99 $warnings -DGMPUNCH_DLL -I"$work/$name" "$here/abi.c" -o "$work/$name/abi" \
+        -L"$work/shared" -lgmpunch -Wl,-rpath,"$work/shared"
+    check "$name: run" run_into "$work/sizes" "$work/$name/abi"
+}
+
+run_into() { "$2" >>"$1"; }
+
 # ---- a part of another build
 
 test_add_subdirectory() {
@@ -328,9 +381,9 @@ case ${1:-} in
 headers-gcc) test_headers gcc g++ ;;
 headers-clang) test_headers clang clang++ ;;
 headers-mingw) test_headers x86_64-w64-mingw32-gcc x86_64-w64-mingw32-g++ ;;
-units | hygiene | find_package | pkg_config | add_subdirectory | plain | tcc | musl | macos) "test_$1" ;;
-*) echo "Usage: $0 headers-gcc|headers-clang|headers-mingw|units|hygiene|find_package|pkg_config|add_subdirectory|plain|tcc|" \
-    "musl|macos [WORK_DIRECTORY]"
+units | hygiene | find_package | pkg_config | exports | abi | add_subdirectory | plain | tcc | musl | macos) "test_$1" ;;
+*) echo "Usage: $0 headers-gcc|headers-clang|headers-mingw|units|hygiene|find_package|pkg_config|exports|abi|add_subdirectory|" \
+    "plain|tcc|musl|macos [WORK_DIRECTORY]"
     exit 1 ;;
 esac
 [ -n "${2:-}" ] || rm -rf "$work"
