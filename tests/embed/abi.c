@@ -8,10 +8,10 @@
 
 enum { LATER = 1024, POISON = 0xdb };
 
-#define OLD(type, name)                                                                                                         \
-    struct {                                                                                                                    \
-        type old;                                                                                                               \
-        unsigned char later[LATER];                                                                                             \
+#define OLD(type, name) \
+    struct { \
+        type old; \
+        unsigned char later[LATER]; \
     } name
 
 static int fail(const char *what, int32_t result) {
@@ -27,37 +27,38 @@ static int poisoned(const unsigned char *later) {
 }
 
 /* A zeroed struct with its size, and poison behind. */
-#define START(name)                                                                                                             \
-    (memset(&(name), 0, sizeof(name)), memset((name).later, POISON, LATER), (name).old.struct_size = (uint32_t)sizeof(name).old)
+#define START(name) \
+    (memset(&(name), 0, sizeof(name)), memset((name).later, POISON, LATER), \
+     (name).old.struct_size = (uint32_t)sizeof(name).old)
 
-/* The same, for what the library fills: what it filled is not poison any more, the rest is. */
-#define CHECK_FILLED(name, call)                                                                                                \
-    do {                                                                                                                        \
-        START(name);                                                                                                            \
-        result = call;                                                                                                          \
-        if (result != GMPUNCH_OK) return fail(#call, result);                                                                   \
-        if ((name).old.struct_size != sizeof(name).old || !poisoned((name).later)) return fail(#call " wrote beyond", 0);       \
-        (name).old.struct_size = 0;                                                                                             \
-        result = call;                                                                                                          \
-        if (result != GMPUNCH_ERR_CONFIG) return fail(#call " without struct_size", result);                                    \
-        (name).old.struct_size = 0x10000;                                                                                       \
-        result = call;                                                                                                          \
-        if (result != GMPUNCH_ERR_CONFIG) return fail(#call " with a struct newer than the library", result);                   \
+/* Lets the library fill a struct of the right size; one without a size or of a newer header is refused. */
+#define CHECK_FILLED(name, call) \
+    do { \
+        START(name); \
+        result = call; \
+        if (result != GMPUNCH_OK) return fail(#call, result); \
+        if ((name).old.struct_size != sizeof(name).old || !poisoned((name).later)) return fail(#call " wrote beyond", 0); \
+        (name).old.struct_size = 0; \
+        result = call; \
+        if (result != GMPUNCH_ERR_CONFIG) return fail(#call " without struct_size", result); \
+        (name).old.struct_size = 0x10000; \
+        result = call; \
+        if (result != GMPUNCH_ERR_CONFIG) return fail(#call " with a struct newer than the library", result); \
     } while (0)
 
-/* What was opened; refuses sizes that can't be right. */
-#define CHECK_OPEN(name, open, object)                                                                                          \
-    do {                                                                                                                        \
-        static const uint32_t wrong[] = {0, 3, 0x10000};                                                                        \
-        size_t i;                                                                                                               \
-        for (i = 0; i < sizeof wrong / sizeof *wrong; i++) {                                                                    \
-            (name).old.struct_size = wrong[i];                                                                                  \
-            result = open(&(name).old, &(object));                                                                              \
-            if (result != GMPUNCH_ERR_CONFIG) return fail(#open " with a wrong struct_size", result);                           \
-        }                                                                                                                       \
-        (name).old.struct_size = (uint32_t)sizeof(name).old;                                                                    \
-        result = open(&(name).old, &(object));                                                                                  \
-        if (result != GMPUNCH_OK) return fail(#open, result);                                                                   \
+/* Opens; sizes that can't be right are refused. */
+#define CHECK_OPEN(name, open, object) \
+    do { \
+        static const uint32_t wrong[] = {0, 3, 0x10000}; \
+        size_t i; \
+        for (i = 0; i < sizeof wrong / sizeof *wrong; i++) { \
+            (name).old.struct_size = wrong[i]; \
+            result = open(&(name).old, &(object)); \
+            if (result != GMPUNCH_ERR_CONFIG) return fail(#open " with a wrong struct_size", result); \
+        } \
+        (name).old.struct_size = (uint32_t)sizeof(name).old; \
+        result = open(&(name).old, &(object)); \
+        if (result != GMPUNCH_OK) return fail(#open, result); \
     } while (0)
 
 int main(void) {
