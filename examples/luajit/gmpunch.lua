@@ -15,8 +15,9 @@ Host, Master and Lobby are the same. The declarations are those of gmpunch.h its
 (no C compiler is needed), so each config field and constant is there under its name: GMPUNCH_EVENT_DATA is
 gmpunch.EVENT_DATA. What differs from C:
 
-  * Objects have methods for the functions of their kind: client:send is gmpunch_client_send. close() may be called twice; an
-    object that is forgotten is closed by the garbage collector. Every other call on a closed object is an error.
+  * Objects have methods for the functions of their kind: client:send is gmpunch_client_send. close() may be called twice,
+    every other call on a closed object is an error. An object that is forgotten is closed by the garbage collector; one with
+    a log function should not be forgotten: such a function is a scarce callback of LuaJIT.
   * A negative result is thrown as a table with .result, .os_error and a text (tostring).
   * Events are copies and stay valid; addresses are texts ("1.2.3.4:5"), or nil.
   * Durations are milliseconds. Flags may be booleans. data and filter are lists of strings.

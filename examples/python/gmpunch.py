@@ -240,6 +240,7 @@ class _Sized(ctypes.Structure):
             raise AttributeError(f"{type(self).__name__} has no field {name!r}")
         if native is _LogFunction:
             value = _log_function(value) if value else _LogFunction()
+            vars(self)["_log"] = value  # for who opens with it
         elif native is _text:
             value = _encode(value)
         elif isinstance(value, (list, tuple)):
@@ -700,7 +701,7 @@ class _Object:
         handle, os_error = _pointer(), _i32()
         given = type(config).from_buffer_copy(config)
         given.os_error = ctypes.addressof(os_error)
-        self._config = config  # has the log function, which must live as long as we
+        self._log = vars(config).get("_log")  # must live as long as we, whatever becomes of the config
         self._native = _Event()
         result = _c(f"{self._kind}_open")(ctypes.byref(given), ctypes.byref(handle))
         if result < 0:

@@ -24,8 +24,10 @@ class Binding(unittest.TestCase):
 
     def direct_pair(self, log=None, **fields):
         """A connected host and client, without a master."""
-        host = Host(HostConfig(bind_address=IP, log=log, **fields))
+        config = HostConfig(bind_address=IP, log=log, **fields)
+        host = Host(config)
         self.addCleanup(host.close)
+        config.log = None  # the host keeps its own
         client = Client(ClientConfig(server=IP, direct_only=True, direct_port=host.local_address.port, ask_data=True))
         self.addCleanup(client.close)
         events = self.events_until(host, client, EventType.HOST_DATA)
@@ -66,7 +68,7 @@ class Binding(unittest.TestCase):
     def test_peers_data_and_log(self):
         logged = []
         host, client, events = self.direct_pair(log=lambda *entry: logged.append(entry), data=["größe", None, "3"])
-        gc.collect()  # the log function is kept
+        gc.collect()
         joined = next(event for event in events if event.type == EventType.JOINED)
         self.assertEqual([event.strings for event in events if event.type == EventType.HOST_DATA],
                          [("größe", "", "3", "", "", "", "", "")])
