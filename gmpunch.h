@@ -366,7 +366,8 @@ typedef struct gmpunch_host_config {
     uint32_t socket_mode;       /* GMPUNCH_SOCKET_. Default GMPUNCH_SOCKET_OWN */
     uintptr_t udp_socket;       /* the application's socket */
     const char *data[GMPUNCH_DATA_STRINGS]; /* strings for the lobby and for clients; NULL: empty. No control characters */
-    uint32_t data_capacity;     /* bytes for all eight strings together, each with a NUL. Default 1024, at most 32768 */
+    uint32_t data_capacity;     /* bytes for all eight strings together, each with a NUL. Default 1024, at most 32768. A master
+                                   has a limit for a line (max_line of ours: 1024), and closes where it is exceeded */
     uint32_t register_interval_ms;  /* between registrations; on a new connection they begin a quarter second apart and
                                        their distance grows to this (GMPUNCH_NEVER: on and on). Default 180000 */
     uint32_t reconnect_min_ms;      /* first pause when the master's connection ended; doubles with each failure, with
@@ -436,8 +437,8 @@ typedef struct gmpunch_master_config {
     uint32_t command_timeout_ms; /* from the first byte of a command to its last, then closed. Default 5000 */
     uint32_t idle_timeout_ms;   /* a connection without command or registration is closed. Default 60000 */
     uint32_t host_timeout_ms;   /* a host from which nothing came, TCP or UDP, is closed. Default 1800000 */
-    uint32_t write_timeout_ms;  /* a peer that takes less than 64 KiB, and not all, of what waits for it in this time is
-                                   closed. Default 15000 */
+    uint32_t write_timeout_ms;  /* a peer that in this time takes neither all of an answer nor 64 KiB of it (of a longer one
+                                   than 1.25 MiB: a twentieth) is closed. Default 15000 */
     uint32_t introduction_gap_ms; /* between two introductions to one host: a GameMaker game takes one TCP read for one
                                    message. Not for hosts that sent "reg" and then "reg2" on one connection, which read a
                                    stream. Default 50; GMPUNCH_NEVER: no gap */
@@ -455,7 +456,7 @@ typedef struct gmpunch_master_config {
     uint32_t max_lobby;         /* bytes of one lobby list; a longer one ends with the last host that fits. Default 33554432,
                                    4096 to 1073741824 */
     uint32_t max_lobby_memory;  /* bytes of all lobby lists and requests that wait to be sent; a request beyond closes its
-                                   connection. Default 134217728 */
+                                   connection. Default 134217728, at least 4096 */
     uint64_t seed;              /* key of the hash tables: keep it secret. 0: _open takes one from the system, _create
                                    takes 1 */
     gmpunch_allocator allocator;
@@ -499,7 +500,7 @@ enum {
     /* lobby; _FAILED as well */
     GMPUNCH_EVENT_LOBBY_ENTRY = 40,  /* a host: address without port, created, gmpunch_event_string; count: its place in the
                                        list, from 1 */
-    GMPUNCH_EVENT_LOBBY_DONE = 41    /* final: that was the list; count: of its entries */
+    GMPUNCH_EVENT_LOBBY_DONE = 41    /* final: that was the list; count: of its entries, ignored: of those passed over */
 };
 
 /* Why. gmpunch_reason_text has advice for each. */
@@ -856,6 +857,8 @@ typedef struct gmpunch_lobby_stats {
     uint32_t master_attempts; /* TCP connections asked for */
     uint32_t entries;         /* yielded */
     uint32_t oversized;       /* entries over max_entry, passed over */
+    uint32_t malformed;       /* entries that are no hosts in JSON, passed over */
+    uint32_t reserved;
     uint64_t bytes;           /* of the answer so far */
 } gmpunch_lobby_stats;
 
@@ -4633,9 +4636,11 @@ int32_t gmpunch_host_tcp_closed(gmpunch_host *host, uint64_t now, uint32_t conne
 }
 
 int32_t gmpunch_host_tcp_sent(gmpunch_host *host, uint32_t connection, size_t taken) {
+    int32_t result;
     if (!host) return GMPUNCH_ERR_ARGUMENT;
-    host->full_at = host->object.now;
-    return gmpunchi_uplink_sent(&host->uplink, connection, taken);
+    result = gmpunchi_uplink_sent(&host->uplink, connection, taken);
+    if (!result && host->uplink.blocked) host->full_at = host->object.now;
+    return result;
 }
 
 int32_t gmpunch_host_tcp_writable(gmpunch_host *host, uint64_t now, uint32_t connection) {
@@ -4841,16 +4846,25 @@ int32_t gmpunch_host_get_stats(const gmpunch_host *host, gmpunch_host_stats *sta
 
 #define GMPUNCHI_LOBBY_SKIP 16777216u /* bytes of an entry that is passed over; a longer one ends the list */
 
-/* Where an entry begins and ends, found byte by byte: it is decoded once, when it is whole. */
+/* The list around the entries, read byte by byte: an entry is decoded once, when it is whole. */
+enum {
+    GMPUNCHI_SCAN_ID,          /* F9 comes next */
+    GMPUNCHI_SCAN_OPEN,        /* the bracket of the list */
+    GMPUNCHI_SCAN_FIRST,       /* an entry, or the end */
+    GMPUNCHI_SCAN_AFTER_ENTRY, /* a comma, or the end */
+    GMPUNCHI_SCAN_AFTER_COMMA, /* an entry */
+    GMPUNCHI_SCAN_INSIDE       /* of an entry */
+};
 typedef struct gmpunchi_lobby_scan {
-    uint32_t depth; /* of brackets inside the list */
-    uint8_t begun;  /* F9 and the list's own bracket were read: 0, 1, 2 */
+    uint32_t depth; /* of brackets inside an entry */
+    uint8_t at;
     uint8_t in_string;
     uint8_t escaped;
     uint8_t reserved;
 } gmpunchi_lobby_scan;
 
-enum { GMPUNCHI_SCAN_MORE, GMPUNCHI_SCAN_WHOLE, GMPUNCHI_SCAN_MALFORMED };
+/* What a byte is. */
+enum { GMPUNCHI_SCAN_SPACE, GMPUNCHI_SCAN_PART, GMPUNCHI_SCAN_ENTRY_END, GMPUNCHI_SCAN_LIST_END, GMPUNCHI_SCAN_MALFORMED };
 
 struct gmpunch_lobby {
     gmpunchi_object object;
@@ -4877,31 +4891,42 @@ struct gmpunch_lobby {
     int32_t reason;
 };
 
-/* What a byte does to an entry. Outside of entries only white space and commas are allowed: endless nonsense ends at once. */
+/* Outside of entries only what a list has there is allowed: endless nonsense ends at once. */
 GMPUNCHI_FN int32_t gmpunchi_lobby_scan_byte(gmpunchi_lobby_scan *scan, uint8_t byte) {
-    int32_t space = byte == ' ' || byte == '\t' || byte == '\n' || byte == '\r';
     if (scan->in_string) {
         if (scan->escaped) scan->escaped = 0;
         else if (byte == '\\') scan->escaped = 1;
         else if (byte == '"') scan->in_string = 0;
-        return GMPUNCHI_SCAN_MORE;
+        return GMPUNCHI_SCAN_PART;
     }
-    if (scan->begun < 2) {
-        if (space && scan->begun) return GMPUNCHI_SCAN_MORE;
-        if (byte != (scan->begun ? (uint8_t)'[' : (uint8_t)GMPUNCHI_ID_LOBBY)) return GMPUNCHI_SCAN_MALFORMED;
-        scan->begun++;
-    } else if (scan->depth == 0) {
-        if (byte == ']') return GMPUNCHI_SCAN_WHOLE; /* the list */
-        if (byte == '{') scan->depth = 1;
-        else if (!space && byte != ',') return GMPUNCHI_SCAN_MALFORMED;
-    } else if (byte == '"') {
-        scan->in_string = 1;
-    } else if (byte == '{' || byte == '[') {
-        scan->depth++;
-    } else if ((byte == '}' || byte == ']') && --scan->depth == 0) {
-        return GMPUNCHI_SCAN_WHOLE;
+    if (scan->at == GMPUNCHI_SCAN_INSIDE) {
+        if (byte == '"') scan->in_string = 1;
+        else if (byte == '{' || byte == '[') scan->depth++;
+        else if ((byte == '}' || byte == ']') && --scan->depth == 0) {
+            scan->at = GMPUNCHI_SCAN_AFTER_ENTRY;
+            return GMPUNCHI_SCAN_ENTRY_END;
+        }
+        return GMPUNCHI_SCAN_PART;
     }
-    return GMPUNCHI_SCAN_MORE;
+    if (scan->at == GMPUNCHI_SCAN_ID) {
+        scan->at = GMPUNCHI_SCAN_OPEN;
+        return byte == GMPUNCHI_ID_LOBBY ? GMPUNCHI_SCAN_PART : GMPUNCHI_SCAN_MALFORMED;
+    }
+    if (byte == ' ' || byte == '\t' || byte == '\n' || byte == '\r') return GMPUNCHI_SCAN_SPACE;
+    if (scan->at == GMPUNCHI_SCAN_OPEN && byte == '[') {
+        scan->at = GMPUNCHI_SCAN_FIRST;
+        return GMPUNCHI_SCAN_PART;
+    }
+    if ((scan->at == GMPUNCHI_SCAN_FIRST || scan->at == GMPUNCHI_SCAN_AFTER_COMMA) && byte == '{') {
+        scan->at = GMPUNCHI_SCAN_INSIDE;
+        scan->depth = 1;
+        return GMPUNCHI_SCAN_PART;
+    }
+    if ((scan->at == GMPUNCHI_SCAN_FIRST || scan->at == GMPUNCHI_SCAN_AFTER_ENTRY) && byte == ']')
+        return GMPUNCHI_SCAN_LIST_END;
+    if (scan->at != GMPUNCHI_SCAN_AFTER_ENTRY || byte != ',') return GMPUNCHI_SCAN_MALFORMED;
+    scan->at = GMPUNCHI_SCAN_AFTER_COMMA;
+    return GMPUNCHI_SCAN_PART;
 }
 
 GMPUNCHI_FN void gmpunchi_lobby_end(gmpunch_lobby *lobby, int32_t reason) {
@@ -5064,17 +5089,16 @@ int32_t gmpunch_lobby_tcp_opened(gmpunch_lobby *lobby, uint64_t now, uint32_t co
     return GMPUNCH_OK;
 }
 
-/* An entry, or the end of the list, is whole. */
+/* An entry is whole. One that is malformed is passed over: it must not hide all others. */
 GMPUNCHI_FN void gmpunchi_lobby_whole(gmpunch_lobby *lobby) {
     gmpunch_buffer strings;
     size_t used;
     int32_t result = gmpunchi_decode_lobby(&lobby->state, lobby->in, lobby->in_len, &used, (char *)lobby->in, lobby->in_len,
                                            &lobby->entry);
-    lobby->in_len = 0;
+    lobby->state = GMPUNCHI_LOBBY_MORE;
     if (result < 0) {
-        gmpunchi_lobby_end(lobby, GMPUNCH_REASON_MASTER_MALFORMED);
-    } else if (result == 0) {
-        gmpunchi_lobby_end(lobby, GMPUNCH_REASON_NONE);
+        lobby->stats.malformed++;
+        gmpunchi_log(&lobby->object, GMPUNCH_LOG_WARNING, GMPUNCH_LOG_ITEM_MALFORMED, "lobby entry passed over", NULL);
     } else if (lobby->stats.entries == lobby->config.max_entries) {
         gmpunchi_lobby_end(lobby, GMPUNCH_REASON_LIMIT);
     } else {
@@ -5088,25 +5112,28 @@ GMPUNCHI_FN void gmpunchi_lobby_whole(gmpunch_lobby *lobby) {
 
 GMPUNCHI_FN void gmpunchi_lobby_byte(gmpunch_lobby *lobby, uint8_t byte) {
     int32_t scanned = gmpunchi_lobby_scan_byte(&lobby->scan, byte);
-    if (scanned == GMPUNCHI_SCAN_MALFORMED) {
-        gmpunchi_lobby_end(lobby, GMPUNCH_REASON_MASTER_MALFORMED);
+    if (scanned == GMPUNCHI_SCAN_SPACE) return;
+    if (scanned == GMPUNCHI_SCAN_MALFORMED || scanned == GMPUNCHI_SCAN_LIST_END) {
+        gmpunchi_lobby_end(lobby, scanned == GMPUNCHI_SCAN_LIST_END ? GMPUNCH_REASON_NONE : GMPUNCH_REASON_MASTER_MALFORMED);
         return;
     }
     if (!lobby->skipped && lobby->in_len == lobby->config.max_entry) lobby->skipped = lobby->in_len;
     if (!lobby->skipped) {
         lobby->in[lobby->in_len++] = byte;
-        if (scanned == GMPUNCHI_SCAN_WHOLE) gmpunchi_lobby_whole(lobby);
+    } else if (++lobby->skipped > GMPUNCHI_LOBBY_SKIP) {
+        gmpunchi_lobby_end(lobby, GMPUNCH_REASON_LIMIT);
         return;
     }
-    if (++lobby->skipped > GMPUNCHI_LOBBY_SKIP) {
-        gmpunchi_lobby_end(lobby, GMPUNCH_REASON_LIMIT);
-    } else if (scanned == GMPUNCHI_SCAN_WHOLE) {
+    if (scanned != GMPUNCHI_SCAN_ENTRY_END) return;
+    if (!lobby->skipped) {
+        gmpunchi_lobby_whole(lobby);
+    } else {
         lobby->stats.oversized++;
-        lobby->skipped = lobby->in_len = 0;
         lobby->state = GMPUNCHI_LOBBY_MORE;
         gmpunchi_log(&lobby->object, GMPUNCH_LOG_WARNING, GMPUNCH_LOG_ITEM_REFUSED, "lobby entry over max_entry passed over",
                      NULL);
     }
+    lobby->skipped = lobby->in_len = 0;
 }
 
 int32_t gmpunch_lobby_tcp_data(gmpunch_lobby *lobby, uint64_t now, uint32_t connection, const uint8_t *data, size_t len) {
@@ -5188,7 +5215,7 @@ int32_t gmpunch_lobby_next_event(gmpunch_lobby *lobby, gmpunch_event *event) {
         event->type = lobby->reason ? GMPUNCH_EVENT_FAILED : GMPUNCH_EVENT_LOBBY_DONE;
         event->reason = lobby->reason;
         event->address = lobby->uplink.to;
-        event->ignored = lobby->stats.oversized;
+        event->ignored = lobby->stats.oversized + lobby->stats.malformed;
     } else {
         return 0;
     }
@@ -5227,7 +5254,8 @@ int32_t gmpunch_lobby_get_stats(const gmpunch_lobby *lobby, gmpunch_lobby_stats 
 #define GMPUNCHI_LOBBY_KEPT 4u /* lists kept for the next request like them */
 #define GMPUNCHI_LOBBY_FRESH_MS \
     1000u                          /* ... so long, while nothing changed: a host that fell silent changes without a word */
-#define GMPUNCHI_STALL_STEP 65536u /* bytes of a long answer that must leave within write_timeout_ms */
+#define GMPUNCHI_STALL_STEP 65536u /* bytes of a long answer that must leave within write_timeout_ms, or */
+#define GMPUNCHI_STALL_STEPS 20u   /* this part of it, if that is more: nobody reads for ever */
 
 /* Everything known of one public IP. */
 typedef struct gmpunchi_site {
@@ -5264,12 +5292,13 @@ typedef struct gmpunchi_port {
 /* The list of timers that a connection is in; each has one duration, so the oldest is always first. While a command is being
    read it is also in the list of those. */
 enum { GMPUNCHI_TIMER_IDLE, GMPUNCHI_TIMER_HOST, GMPUNCHI_TIMERS };
-/* The state of output; those from READY on have a list each. A host that was sent an introduction cools: what follows waits
-   for introduction_gap_ms. */
+/* The state of output; those from READY on have a list each. Those whose next answer is a list that must be made come after
+   all that are ready. A host that was sent an introduction cools: what follows waits for introduction_gap_ms. */
 enum {
     GMPUNCHI_OUT_NONE,
     GMPUNCHI_OUT_BLOCKED,
     GMPUNCHI_OUT_READY,
+    GMPUNCHI_OUT_MAKING,
     GMPUNCHI_OUT_CLOSE,
     GMPUNCHI_OUT_COOLING,
     GMPUNCHI_OUTS
@@ -5334,8 +5363,9 @@ typedef struct gmpunchi_request {
 /* An answer of any length, shared by all to whom it is sent. A lobby list is made when its turn to be sent comes. */
 typedef struct gmpunchi_text {
     gmpunch_buffer out;
+    gmpunchi_lobby_request request; /* its filters are behind this struct */
+    uint32_t filters_len;
     uint32_t refs;
-    uint32_t request_len; /* bytes of the arguments of "lobby2" behind this struct */
     int32_t made;
     uint32_t version; /* of the lobby when it was made */
     uint64_t made_at;
@@ -5372,6 +5402,7 @@ struct gmpunch_master {
     uint32_t lobby_version;    /* counts its changes */
     gmpunchi_text *kept[GMPUNCHI_LOBBY_KEPT];
     uint32_t next_kept;
+    gmpunchi_text *infos;        /* the answer to "testinginfos" */
     uint64_t unix_time, unix_at; /* what time it was when; unix_time 0: not known */
     char name[GMPUNCHI_MASTER_NAME_MAX + 1];
     gmpunchi_list client_port_expiry, host_port_expiry, request_expiry;
@@ -5552,9 +5583,16 @@ GMPUNCHI_FN uint64_t gmpunchi_cool_until(const gmpunch_master *master, uint32_t 
 
 /* What was queued may leave, if anything was. */
 GMPUNCHI_FN void gmpunchi_out_resume(gmpunch_master *master, uint32_t index) {
+    const gmpunchi_connection *connection = gmpunchi_connection_at(master, index);
+    const gmpunchi_text *text = connection->messages ? gmpunchi_message_at(master, connection->message_first)->text : NULL;
     gmpunchi_out_enter(master, index,
-                       gmpunchi_connection_at(master, index)->messages ? GMPUNCHI_OUT_READY : GMPUNCHI_OUT_NONE);
+                       !connection->messages ? GMPUNCHI_OUT_NONE
+                       : text && !text->made ? GMPUNCHI_OUT_MAKING
+                                             : GMPUNCHI_OUT_READY);
 }
+
+/* A connection that reads its answer is not idle: see the timers. */
+GMPUNCHI_FN void gmpunchi_output_went(gmpunch_master *master, uint32_t index);
 
 GMPUNCHI_FN void gmpunchi_stall_leave(gmpunch_master *master, uint32_t index) {
     gmpunchi_connection *connection = gmpunchi_connection_at(master, index);
@@ -5566,8 +5604,11 @@ GMPUNCHI_FN void gmpunchi_stall_leave(gmpunch_master *master, uint32_t index) {
 /* The first message could not leave whole: `sent` bytes of it so far. */
 GMPUNCHI_FN void gmpunchi_stall_enter(gmpunch_master *master, uint32_t index, uint32_t sent) {
     gmpunchi_connection *connection = gmpunchi_connection_at(master, index);
-    if (connection->stalled && sent - connection->stalled_from < GMPUNCHI_STALL_STEP) return;
+    uint32_t step = gmpunchi_message_at(master, connection->message_first)->len / GMPUNCHI_STALL_STEPS;
+    if (step < GMPUNCHI_STALL_STEP) step = GMPUNCHI_STALL_STEP;
+    if (connection->stalled && sent - connection->stalled_from < step) return;
     gmpunchi_stall_leave(master, index);
+    gmpunchi_output_went(master, index);
     connection->stalled = 1;
     connection->stalled_from = sent;
     connection->stalled_since = master->object.now;
@@ -5600,17 +5641,22 @@ GMPUNCHI_FN void gmpunchi_message_end(gmpunch_master *master, uint32_t index, ui
     if (connection->out == GMPUNCHI_OUT_COOLING && connection->messages == 1) master->cooling_messages++;
     if (connection->out == GMPUNCHI_OUT_NONE ||
         (connection->out == GMPUNCHI_OUT_COOLING && master->object.now >= gmpunchi_cool_until(master, index)))
-        gmpunchi_out_enter(master, index, GMPUNCHI_OUT_READY);
+        gmpunchi_out_resume(master, index);
 }
 
 /* ---- texts ---- */
 
-/* The allocator of texts, up to max_lobby_memory. */
+/* Forgets the kept lists that nobody waits for; 1 if there were any. */
+GMPUNCHI_FN int32_t gmpunchi_lobby_forget(gmpunch_master *master);
+
+/* The allocator of texts, up to max_lobby_memory. Kept lists make room for new ones. */
 GMPUNCHI_FN void *gmpunchi_text_alloc(size_t size, void *user) {
     gmpunch_master *master = (gmpunch_master *)user;
     void *memory;
-    if (size > master->config.max_lobby_memory - master->stats.lobby_bytes) return NULL;
-    memory = gmpunchi_master_alloc(master, size);
+    do {
+        memory =
+            size <= master->config.max_lobby_memory - master->stats.lobby_bytes ? gmpunchi_master_alloc(master, size) : NULL;
+    } while (!memory && gmpunchi_lobby_forget(master));
     if (memory) master->stats.lobby_bytes += size;
     return memory;
 }
@@ -5621,26 +5667,42 @@ GMPUNCHI_FN void gmpunchi_text_free(void *memory, size_t size, void *user) {
     gmpunchi_master_release(master, memory, size);
 }
 
-/* A text with one reference, empty; NULL without memory. */
-GMPUNCHI_FN gmpunchi_text *gmpunchi_text_new(gmpunch_master *master, const char *request, size_t len) {
+/* Empties a text. */
+GMPUNCHI_FN void gmpunchi_text_clear(gmpunch_master *master, gmpunchi_text *text) {
     gmpunch_allocator allocator;
-    gmpunchi_text *text = (gmpunchi_text *)gmpunchi_text_alloc(sizeof *text + len, master);
-    if (!text) return NULL;
-    memset(text, 0, sizeof *text);
     allocator.alloc = gmpunchi_text_alloc;
     allocator.free = gmpunchi_text_free;
     allocator.user = master;
+    gmpunch_buffer_free(&text->out);
     gmpunch_buffer_init_grow(&text->out, &allocator, master->config.max_lobby, 1);
+}
+
+/* A text with one reference, for this request or (NULL) none; NULL without memory. */
+GMPUNCHI_FN gmpunchi_text *gmpunchi_text_new(gmpunch_master *master, const gmpunchi_lobby_request *request,
+                                             size_t filters_len) {
+    gmpunchi_text *text = (gmpunchi_text *)gmpunchi_text_alloc(sizeof *text + filters_len, master);
+    char *filters = (char *)(text + 1);
+    uint32_t i;
+    if (!text) return NULL;
+    memset(text, 0, sizeof *text);
+    gmpunchi_text_clear(master, text);
     text->refs = 1;
-    text->request_len = (uint32_t)len;
-    if (len) memcpy(text + 1, request, len);
+    text->filters_len = (uint32_t)filters_len;
+    if (!request) return text;
+    text->request = *request;
+    for (i = 0; i < GMPUNCH_DATA_STRINGS; i++) {
+        size_t len = strlen(request->filter[i]) + 1;
+        memcpy(filters, request->filter[i], len);
+        text->request.filter[i] = filters;
+        filters += len;
+    }
     return text;
 }
 
 GMPUNCHI_FN void gmpunchi_text_drop(gmpunch_master *master, gmpunchi_text *text) {
     if (!text || --text->refs) return;
     gmpunch_buffer_free(&text->out);
-    gmpunchi_text_free(text, sizeof *text + text->request_len, master);
+    gmpunchi_text_free(text, sizeof *text + text->filters_len, master);
 }
 
 GMPUNCHI_FN void gmpunchi_message_pop(gmpunch_master *master, gmpunchi_connection *connection) {
@@ -5690,6 +5752,11 @@ GMPUNCHI_FN void gmpunchi_timer_start(gmpunch_master *master, uint32_t index, ui
 GMPUNCHI_FN void gmpunchi_timer_enter(gmpunch_master *master, uint32_t index, uint8_t timer) {
     gmpunchi_timer_leave(master, index);
     gmpunchi_timer_start(master, index, timer);
+}
+
+GMPUNCHI_FN void gmpunchi_output_went(gmpunch_master *master, uint32_t index) {
+    if (gmpunchi_connection_at(master, index)->timer == GMPUNCHI_TIMER_IDLE)
+        gmpunchi_timer_enter(master, index, GMPUNCHI_TIMER_IDLE);
 }
 
 GMPUNCHI_FN void gmpunchi_command_leave(gmpunch_master *master, uint32_t index) {
@@ -6192,13 +6259,20 @@ GMPUNCHI_FN uint32_t gmpunchi_connection_id(const gmpunch_master *master, uint32
     return gmpunchi_connection_at(master, index)->generation << 22 | index;
 }
 
-/* The place of a connection's id, GMPUNCHI_NONE if it is gone or about to be closed. */
-GMPUNCHI_FN uint32_t gmpunchi_connection_index(const gmpunch_master *master, uint32_t id) {
+/* The place of a connection's id, GMPUNCHI_NONE if it is gone. */
+GMPUNCHI_FN uint32_t gmpunchi_connection_place(const gmpunch_master *master, uint32_t id) {
     uint32_t index = id & (GMPUNCHI_MASTER_LIMIT - 1);
     if (index >= master->connection.touched || gmpunchi_connection_at(master, index)->generation == 0 ||
-        gmpunchi_connection_id(master, index) != id || gmpunchi_connection_at(master, index)->out == GMPUNCHI_OUT_CLOSE)
+        gmpunchi_connection_id(master, index) != id)
         return GMPUNCHI_NONE;
     return index;
+}
+
+/* That, and GMPUNCHI_NONE if it is about to be closed. */
+GMPUNCHI_FN uint32_t gmpunchi_connection_index(const gmpunch_master *master, uint32_t id) {
+    uint32_t index = gmpunchi_connection_place(master, id);
+    return index == GMPUNCHI_NONE || gmpunchi_connection_at(master, index)->out == GMPUNCHI_OUT_CLOSE ? GMPUNCHI_NONE
+                                                                                                      : index;
 }
 
 /* Forgets everything of a connection but its place. */
@@ -6369,15 +6443,16 @@ GMPUNCHI_FN int32_t gmpunchi_lobby_write(gmpunch_master *master, gmpunch_buffer 
 
 /* Makes the list that a text was asked for. */
 GMPUNCHI_FN int32_t gmpunchi_lobby_make(gmpunch_master *master, gmpunchi_text *text) {
-    gmpunchi_lobby_request request;
     gmpunchi_picks picks;
-    int32_t result;
+    int32_t result = GMPUNCH_OK;
     memset(&picks, 0, sizeof picks);
-    gmpunchi_decode_lobby_request((const char *)(text + 1), text->request_len, &request);
-    result = gmpunchi_lobby_pick(master, &request, &picks);
+    if (text->request.limit) result = gmpunchi_lobby_pick(master, &text->request, &picks);
     if (!result) result = gmpunchi_lobby_write(master, &text->out, &picks);
     gmpunchi_picks_free(master, &picks);
-    if (result) return result;
+    if (result) {
+        gmpunchi_text_clear(master, text);
+        return result;
+    }
     text->made = 1;
     text->made_at = master->object.now;
     text->version = master->lobby_version;
@@ -6385,43 +6460,64 @@ GMPUNCHI_FN int32_t gmpunchi_lobby_make(gmpunch_master *master, gmpunchi_text *t
     return GMPUNCH_OK;
 }
 
-/* A text for this request that is still true, or not made yet; NULL if there is none. */
-GMPUNCHI_FN gmpunchi_text *gmpunchi_lobby_kept(const gmpunch_master *master, const char *request, size_t len) {
+/* Until when a kept text is true, as far as is known: one that is not made yet stays. */
+GMPUNCHI_FN uint64_t gmpunchi_kept_until(const gmpunch_master *master, const gmpunchi_text *text) {
+    if (!text || !text->made) return GMPUNCHI_TIME_NEVER;
+    return text->version == master->lobby_version ? text->made_at + GMPUNCHI_LOBBY_FRESH_MS : text->made_at;
+}
+
+GMPUNCHI_FN void gmpunchi_lobby_unkeep(gmpunch_master *master, uint32_t slot) {
+    gmpunchi_text *text = master->kept[slot];
+    master->kept[slot] = NULL;
+    gmpunchi_text_drop(master, text);
+}
+
+GMPUNCHI_FN int32_t gmpunchi_lobby_forget(gmpunch_master *master) {
+    int32_t forgot = 0;
     uint32_t i;
     for (i = 0; i < GMPUNCHI_LOBBY_KEPT; i++) {
+        if (!master->kept[i] || master->kept[i]->refs > 1) continue;
+        gmpunchi_lobby_unkeep(master, i);
+        forgot = 1;
+    }
+    return forgot;
+}
+
+/* A text for this request that is still true, or not made yet; NULL if there is none. */
+GMPUNCHI_FN gmpunchi_text *gmpunchi_lobby_kept(const gmpunch_master *master, const gmpunchi_lobby_request *request) {
+    uint32_t i, k;
+    for (i = 0; i < GMPUNCHI_LOBBY_KEPT; i++) {
         gmpunchi_text *text = master->kept[i];
-        if (text && text->request_len == len && memcmp(text + 1, request, len) == 0 &&
-            (!text->made ||
-             (text->version == master->lobby_version && master->object.now - text->made_at <= GMPUNCHI_LOBBY_FRESH_MS)))
-            return text;
+        if (!text || master->object.now > gmpunchi_kept_until(master, text) ||
+            (text->made && text->version != master->lobby_version) || text->request.sort_by != request->sort_by ||
+            text->request.descending != request->descending || text->request.limit != request->limit)
+            continue;
+        for (k = 0; k < GMPUNCH_DATA_STRINGS && strcmp(text->request.filter[k], request->filter[k]) == 0; k++) {}
+        if (k == GMPUNCH_DATA_STRINGS) return text;
     }
     return NULL;
 }
 
-/* Forgets the lists that are kept for the next request. */
-GMPUNCHI_FN void gmpunchi_lobby_forget(gmpunch_master *master) {
-    uint32_t i;
-    for (i = 0; i < GMPUNCHI_LOBBY_KEPT; i++) {
-        gmpunchi_text_drop(master, master->kept[i]);
-        master->kept[i] = NULL;
-    }
-}
-
 /* A "lobby2". */
-GMPUNCHI_FN void gmpunchi_lobby_ask(gmpunch_master *master, uint32_t index, const char *request, size_t len) {
+GMPUNCHI_FN void gmpunchi_lobby_ask(gmpunch_master *master, uint32_t index, const char *arguments, size_t len) {
+    gmpunchi_lobby_request request;
     gmpunchi_text *text;
+    size_t filters_len = 0;
+    uint32_t i;
     master->stats.lobby_requests++;
     if (!gmpunchi_master_has_lobby(master)) return;
-    text = gmpunchi_lobby_kept(master, request, len);
+    gmpunchi_decode_lobby_request(arguments, len, &request);
+    text = gmpunchi_lobby_kept(master, &request);
     if (!text) {
-        text = gmpunchi_text_new(master, request, len);
+        for (i = 0; i < GMPUNCH_DATA_STRINGS; i++) filters_len += strlen(request.filter[i]) + 1;
+        text = gmpunchi_text_new(master, &request, filters_len);
         if (!text) {
             gmpunchi_master_refused(master, &master->stats.refused_lobby,
                                     "no memory for a lobby list:", &gmpunchi_connection_at(master, index)->from);
             gmpunchi_connection_fail(master, index);
             return;
         }
-        gmpunchi_text_drop(master, master->kept[master->next_kept]);
+        gmpunchi_lobby_unkeep(master, master->next_kept);
         master->kept[master->next_kept] = text;
         master->next_kept = (master->next_kept + 1) % GMPUNCHI_LOBBY_KEPT;
     }
@@ -6433,18 +6529,21 @@ GMPUNCHI_FN void gmpunchi_lobby_ask(gmpunch_master *master, uint32_t index, cons
 
 /* "istesting", "testinginfos" and "version". */
 GMPUNCHI_FN void gmpunchi_answer_about(gmpunch_master *master, uint32_t index, uint8_t command) {
-    gmpunchi_text *text = gmpunchi_text_new(master, NULL, 0);
-    if (text && command == GMPUNCHI_COMMAND_IS_TESTING) gmpunchi_encode_testing(&text->out, master->config.testing);
-    else if (text && command == GMPUNCHI_COMMAND_TESTING_INFOS)
-        gmpunchi_encode_testing_infos(&text->out, master->config.testing ? master->name : NULL);
-    else if (text) gmpunchi_encode_version(&text->out);
-    if (!text || text->out.error) {
-        gmpunchi_text_drop(master, text);
+    gmpunch_buffer out;
+    uint32_t message;
+    if (command == GMPUNCHI_COMMAND_TESTING_INFOS) {
+        master->infos->refs++;
+        gmpunchi_answer_text(master, index, master->infos);
+        return;
+    }
+    message = gmpunchi_message_begin(master, index, &out);
+    if (message == GMPUNCHI_NONE) {
         gmpunchi_connection_fail(master, index);
         return;
     }
-    text->made = 1;
-    gmpunchi_answer_text(master, index, text);
+    if (command == GMPUNCHI_COMMAND_IS_TESTING) gmpunchi_encode_testing(&out, master->config.testing);
+    else gmpunchi_encode_version(&out);
+    gmpunchi_message_end(master, index, message, &out);
 }
 
 GMPUNCHI_FN void gmpunchi_command_run(gmpunch_master *master, uint32_t index, uint8_t command, const char *arguments,
@@ -6629,10 +6728,14 @@ int32_t gmpunch_master_tcp_closed(gmpunch_master *master, uint64_t now, uint32_t
     uint32_t index;
     if (!master) return GMPUNCH_ERR_ARGUMENT;
     gmpunchi_advance(&master->object, now);
-    index = gmpunchi_connection_index(master, connection);
+    index = gmpunchi_connection_place(master, connection);
     if (index == GMPUNCHI_NONE) return GMPUNCH_ERR_CONNECTION;
-    if (os_error) master->object.os_error = os_error;
-    gmpunchi_connection_clear(master, index, os_error ? GMPUNCH_REASON_SOCKET : GMPUNCH_REASON_CLOSED);
+    if (gmpunchi_connection_at(master, index)->out == GMPUNCHI_OUT_CLOSE) { /* it was to be closed: now it need not */
+        gmpunchi_out_enter(master, index, GMPUNCHI_OUT_NONE);
+    } else {
+        if (os_error) master->object.os_error = os_error;
+        gmpunchi_connection_clear(master, index, os_error ? GMPUNCH_REASON_SOCKET : GMPUNCH_REASON_CLOSED);
+    }
     gmpunchi_connection_give(master, index);
     return GMPUNCH_OK;
 }
@@ -6795,9 +6898,9 @@ int32_t gmpunch_master_set_unix_time(gmpunch_master *master, uint64_t now, uint6
 }
 
 int32_t gmpunch_master_tick(gmpunch_master *master, uint64_t now) {
+    uint32_t i;
     if (!master) return GMPUNCH_ERR_ARGUMENT;
     now = gmpunchi_advance(&master->object, now);
-    while (now >= gmpunchi_cooling_due(master)) gmpunchi_out_resume(master, master->out[GMPUNCHI_OUT_COOLING].head);
     while (now >= gmpunchi_request_due(master)) gmpunchi_request_expire(master, master->request_expiry.head);
     while (now >= gmpunchi_port_due(master, &master->client_port_expiry, master->config.client_port_ms))
         gmpunchi_port_remove(master, master->client_port_expiry.head);
@@ -6813,15 +6916,31 @@ int32_t gmpunch_master_tick(gmpunch_master *master, uint64_t now) {
                                   GMPUNCH_REASON_TIMEOUT);
     while (now >= gmpunchi_stall_due(master))
         gmpunchi_connection_close(master, master->stalled.head, &master->stats.closed_write, GMPUNCH_REASON_TIMEOUT);
+    for (i = 0; i < GMPUNCHI_LOBBY_KEPT; i++)
+        if (now > gmpunchi_kept_until(master, master->kept[i])) gmpunchi_lobby_unkeep(master, i);
+    /* at last: what came before may have given a host something to send */
+    while (now >= gmpunchi_cooling_due(master)) gmpunchi_out_resume(master, master->out[GMPUNCHI_OUT_COOLING].head);
     return GMPUNCH_OK;
+}
+
+/* Whether next_transmit has something to say. */
+GMPUNCHI_FN int32_t gmpunchi_master_has_output(const gmpunch_master *master) {
+    return master->out[GMPUNCHI_OUT_READY].head != GMPUNCHI_NONE || master->out[GMPUNCHI_OUT_MAKING].head != GMPUNCHI_NONE ||
+           master->out[GMPUNCHI_OUT_CLOSE].head != GMPUNCHI_NONE || master->failed.head != GMPUNCHI_NONE;
 }
 
 uint64_t gmpunch_master_next_deadline(const gmpunch_master *master) {
     uint64_t due;
     uint32_t i;
     if (!master) return GMPUNCHI_TIME_NEVER;
+    /* a poll does not send without end */
+    if (master->object.drive && gmpunchi_master_has_output(master)) return master->object.now;
     due = gmpunchi_earlier(master->accept_at, gmpunchi_earlier(gmpunchi_request_due(master), gmpunchi_stall_due(master)));
     due = gmpunchi_earlier(due, gmpunchi_cooling_due(master));
+    for (i = 0; i < GMPUNCHI_LOBBY_KEPT; i++) {
+        uint64_t until = gmpunchi_kept_until(master, master->kept[i]);
+        if (until != GMPUNCHI_TIME_NEVER) due = gmpunchi_earlier(due, until + 1);
+    }
     due = gmpunchi_earlier(due, gmpunchi_port_due(master, &master->client_port_expiry, master->config.client_port_ms));
     due = gmpunchi_earlier(due, gmpunchi_port_due(master, &master->host_port_expiry, master->config.host_port_ms));
     for (i = 0; i < GMPUNCHI_TIMERS; i++) due = gmpunchi_earlier(due, gmpunchi_timer_due(master, i));
@@ -6860,8 +6979,9 @@ GMPUNCHI_FN int32_t gmpunchi_master_configure(const gmpunch_master_config *given
     if (!config->seed) config->seed = 1;
     if (config->max_connections > GMPUNCHI_MASTER_LIMIT || config->max_ports > GMPUNCHI_MASTER_LIMIT ||
         config->max_requests > GMPUNCHI_MASTER_LIMIT || config->max_messages > GMPUNCHI_MASTER_LIMIT ||
-        config->max_line > 65536 || config->max_line < 64 || config->max_lobby < 4096 || config->max_lobby > 1u << 30 ||
-        strlen(config->name) > GMPUNCHI_MASTER_NAME_MAX || gmpunchi_has_control(config->name))
+        config->max_line > 65536 || config->max_line < 64 || config->max_lobby < 4096 || config->max_lobby_memory < 4096 ||
+        config->max_lobby > 1u << 30 || strlen(config->name) > GMPUNCHI_MASTER_NAME_MAX ||
+        gmpunchi_has_control(config->name))
         return GMPUNCH_ERR_CONFIG;
     return GMPUNCH_OK;
 }
@@ -6912,10 +7032,14 @@ int32_t gmpunch_master_create(const gmpunch_master_config *given, uint64_t now, 
     gmpunchi_list_init(&master->request_expiry);
     master->work_size = (config.max_line + 1) * GMPUNCHI_MASTER_LINES;
     master->work = (uint8_t *)gmpunchi_master_alloc(master, master->work_size);
-    if (!master->work) {
+    master->infos = master->work ? gmpunchi_text_new(master, NULL, 0) : NULL;
+    if (!master->infos || gmpunchi_encode_testing_infos(&master->infos->out, config.testing ? master->name : NULL)) {
+        gmpunchi_text_drop(master, master->infos);
+        gmpunchi_master_release(master, master->work, master->work_size);
         gmpunchi_object_free(&master->object);
         return GMPUNCH_ERR_MEMORY;
     }
+    master->infos->made = 1;
     *out = master;
     return GMPUNCH_OK;
 }
@@ -6930,7 +7054,8 @@ GMPUNCHI_FN void gmpunchi_master_clear(gmpunch_master *master) {
         gmpunchi_host_unlist(master, i);
         while (connection->messages) gmpunchi_message_pop(master, connection);
     }
-    gmpunchi_lobby_forget(master);
+    gmpunchi_lobby_forget(master); /* with no messages left nobody waits for any */
+    gmpunchi_text_drop(master, master->infos);
     gmpunchi_master_pool_free(master, &master->site);
     gmpunchi_master_pool_free(master, &master->port);
     gmpunchi_master_pool_free(master, &master->connection);
@@ -6962,6 +7087,7 @@ GMPUNCHI_FN void gmpunchi_master_sent(gmpunch_master *master) {
     cools = message->introduction && !connection->streams && master->config.introduction_gap_ms != GMPUNCH_NEVER;
     gmpunchi_message_pop(master, connection);
     gmpunchi_stall_leave(master, index);
+    gmpunchi_output_went(master, index);
     if (cools) {
         connection->cooled_at = master->object.now;
         gmpunchi_out_enter(master, index, GMPUNCHI_OUT_COOLING);
@@ -6970,20 +7096,24 @@ GMPUNCHI_FN void gmpunchi_master_sent(gmpunch_master *master) {
     }
 }
 
-/* The first connection that has something to send, or GMPUNCHI_NONE. Makes the lobby list if that is what it is. */
+/* The first connection that has something to send, or GMPUNCHI_NONE. If none has, one lobby list is made. */
 GMPUNCHI_FN uint32_t gmpunchi_master_ready(gmpunch_master *master) {
-    uint32_t index;
-    while ((index = master->out[GMPUNCHI_OUT_READY].head) != GMPUNCHI_NONE) {
-        gmpunchi_message *message = gmpunchi_message_at(master, gmpunchi_connection_at(master, index)->message_first);
-        gmpunchi_text *text = message->text;
-        if (text && !text->made && gmpunchi_lobby_make(master, text)) {
+    uint32_t index = master->out[GMPUNCHI_OUT_READY].head;
+    gmpunchi_message *message;
+    gmpunchi_text *text;
+    if (index == GMPUNCHI_NONE) {
+        index = master->out[GMPUNCHI_OUT_MAKING].head;
+        if (index == GMPUNCHI_NONE) return index;
+        text = gmpunchi_message_at(master, gmpunchi_connection_at(master, index)->message_first)->text;
+        if (!text->made && gmpunchi_lobby_make(master, text)) {
             gmpunchi_connection_close(master, index, &master->stats.refused_lobby, GMPUNCH_REASON_LIMIT);
-            continue;
+            return GMPUNCHI_NONE;
         }
-        if (text) message->len = (uint32_t)text->out.used;
-        return index;
+        gmpunchi_out_resume(master, index);
     }
-    return GMPUNCHI_NONE;
+    message = gmpunchi_message_at(master, gmpunchi_connection_at(master, index)->message_first);
+    if (message->text) message->len = (uint32_t)message->text->out.used;
+    return index;
 }
 
 int32_t gmpunch_master_next_transmit(gmpunch_master *master, gmpunch_transmit *transmit) {
@@ -7690,7 +7820,9 @@ GMPUNCHI_FN void gmpunchi_drive_tcp_closed(gmpunchi_drive *drive, uint64_t now, 
 }
 
 GMPUNCHI_FN void gmpunchi_drive_tcp_sent(gmpunchi_drive *drive, size_t taken) {
-    gmpunchi_uplink_sent(gmpunchi_drive_uplink(drive), drive->connection, taken);
+    if (drive->client) gmpunch_client_tcp_sent(drive->client, drive->connection, taken);
+    else if (drive->host) gmpunch_host_tcp_sent(drive->host, drive->connection, taken);
+    else gmpunch_lobby_tcp_sent(drive->lobby, drive->connection, taken);
 }
 
 GMPUNCHI_FN void gmpunchi_drive_tcp_writable(gmpunchi_drive *drive, uint64_t now) {
@@ -7915,6 +8047,7 @@ GMPUNCHI_FN int32_t gmpunchi_drive_read(gmpunchi_drive *drive, gmpunch_event *ev
 GMPUNCHI_FN int32_t gmpunchi_drive_poll(gmpunchi_drive *drive, gmpunch_event *event, uint32_t timeout_ms) {
     uint64_t now = gmpunch_now(), until = gmpunchi_after(now, timeout_ms);
     uint32_t round;
+    if (drive->lobby && drive->lobby->told) until = now; /* nothing will come any more */
     for (round = 0; round < GMPUNCHI_DRIVE_ROUNDS; now = gmpunch_now()) {
         uint64_t deadline = gmpunchi_drive_deadline(drive), wait;
         int32_t got;
@@ -8317,6 +8450,7 @@ int32_t gmpunch_lobby_os_error(const gmpunch_lobby *lobby) { return lobby ? lobb
 #define GMPUNCHI_MASTER_DATAGRAMS 256u        /* per round and socket */
 #define GMPUNCHI_MASTER_SENDS 256u            /* per round */
 #define GMPUNCHI_MASTER_SEND_BYTES (1u << 20) /* ... and no more once so much was sent: others want to be read */
+#define GMPUNCHI_MASTER_ROUNDS 16u            /* of sending and reading, with no time to wait */
 #define GMPUNCHI_CLOCK_MS 1000u               /* the system's clock is looked at so often: it may be set */
 #define GMPUNCHI_ACCEPT_PAUSE_MS 100u         /* without descriptors left */
 #define GMPUNCHI_BIND_TRIES 32u               /* for a port that is free for TCP and UDP */
@@ -8384,11 +8518,14 @@ GMPUNCHI_FN void gmpunchi_master_drive_remove(gmpunchi_master_drive *drive, uint
     drive->place[drive->connection[at] & (GMPUNCHI_MASTER_LIMIT - 1)] = at;
 }
 
-/* Does what the master wants done; 1 if there may be more. */
+/* Does what the master wants done; 1 if there may be more. After the making of a list others get their turn. */
 GMPUNCHI_FN int32_t gmpunchi_master_drive_flush(gmpunch_master *master, gmpunchi_master_drive *drive, uint64_t now) {
     gmpunch_transmit transmit;
+    uint64_t built = master->stats.lobby_built + master->stats.refused_lobby;
     uint32_t sends, bytes = 0;
-    for (sends = 0; sends < GMPUNCHI_MASTER_SENDS && bytes < GMPUNCHI_MASTER_SEND_BYTES; sends++) {
+    for (sends = 0; sends < GMPUNCHI_MASTER_SENDS && bytes < GMPUNCHI_MASTER_SEND_BYTES &&
+                    built == master->stats.lobby_built + master->stats.refused_lobby;
+         sends++) {
         uint32_t at;
         int32_t os_error = 0, sent;
         if (gmpunch_master_next_transmit(master, &transmit) <= 0) return 0;
@@ -8399,8 +8536,8 @@ GMPUNCHI_FN int32_t gmpunchi_master_drive_flush(gmpunch_master *master, gmpunchi
         }
         sent = gmpunchi_tcp_send((uintptr_t)drive->entry[at].fd, transmit.data, transmit.len, &os_error);
         if (sent < 0) {
-            gmpunch_master_tcp_closed(master, now, transmit.connection, os_error);
-            gmpunchi_master_drive_remove(drive, at);
+            if (gmpunch_master_tcp_closed(master, now, transmit.connection, os_error) == GMPUNCH_OK)
+                gmpunchi_master_drive_remove(drive, at);
         } else if ((uint32_t)sent < transmit.len) {
             gmpunch_master_tcp_sent(master, transmit.connection, (size_t)sent);
             drive->entry[at].events = POLLIN | POLLOUT;
@@ -8482,8 +8619,7 @@ GMPUNCHI_FN void gmpunchi_master_drive_read(gmpunch_master *master, gmpunchi_mas
     got = gmpunchi_tcp_receive((uintptr_t)entry->fd, drive->rx, sizeof drive->rx, &os_error);
     if (got > 0) {
         gmpunch_master_tcp_data(master, now, drive->connection[at], drive->rx, (size_t)got);
-    } else if (got < 0) {
-        gmpunch_master_tcp_closed(master, now, drive->connection[at], os_error);
+    } else if (got < 0 && gmpunch_master_tcp_closed(master, now, drive->connection[at], os_error) == GMPUNCH_OK) {
         gmpunchi_master_drive_remove(drive, at);
     }
 }
@@ -8510,7 +8646,8 @@ int32_t gmpunch_master_poll(gmpunch_master *master, gmpunch_event *event, uint32
         }
         more = gmpunchi_master_drive_flush(master, drive, now);
         if (event && gmpunch_master_next_event(master, event) > 0) return 1;
-        if (now >= until && round++) break; /* looks once even with no time to wait */
+        /* looks once even with no time to wait, and does not leave before all is sent, unless it never ends */
+        if (now >= until && round++ && (!more || round > GMPUNCHI_MASTER_ROUNDS)) break;
         deadline = gmpunchi_earlier(gmpunch_master_next_deadline(master), until);
         wait = deadline > now && !more ? deadline - now : 0;
         ready = gmpunchi_wait(drive->entry, drive->entries, wait > 0x7fffffffu ? GMPUNCH_NEVER : (uint32_t)wait);

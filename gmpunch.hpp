@@ -943,8 +943,10 @@ public:
 
 /* What lobby and lobby_ref have in common: all calls on a gmpunch_lobby. A list, complete:
 
-    for (auto &event : list.events(std::chrono::seconds(1)))
-        if (event.type() == gmpunch::event_type::lobby_entry) show(event.address(), event.string(1), event.created());
+    gmpunch::event event;
+    while (event.type() != gmpunch::event_type::lobby_done && event.type() != gmpunch::event_type::failed)
+        if (list.poll(event, std::chrono::seconds(1)) && event.type() == gmpunch::event_type::lobby_entry)
+            show(event.address(), event.string(1), event.created());
 */
 class lobby_functions {
 public:

@@ -194,8 +194,8 @@ static const option options[] = {
      NUMBER(master.max_data, 1, 4294967295u)},
     {"--max-lobby", NULL, "BYTES", "of one list of hosts, 4096 to 1073741824. Default: 33554432",
      NUMBER(master.max_lobby, 4096, 1073741824)},
-    {"--max-lobby-memory", NULL, "BYTES", "of all lists that wait to be sent, to 4294967295. Default: 134217728",
-     NUMBER(master.max_lobby_memory, 1, 4294967295u)},
+    {"--max-lobby-memory", NULL, "BYTES", "of all lists that wait to be sent, 4096 to 4294967295. Default: 134217728",
+     NUMBER(master.max_lobby_memory, 4096, 4294967295u)},
 
     HEADING("Times in milliseconds (1 to 4294967294, or never)"),
     {"--hold-ms", NULL, "MS", "a request waits for a UDP port. Default: 1000", DURATION(hold_ms)},

@@ -120,7 +120,7 @@ struct('host_stats',
     'u32 struct_size peers introductions registered registrations master_attempts introduced joined left knocks_sent',
     'u32 knocks_heard welcomes_sent data_sent keepalives_sent refused_full refused_unmediated refused_kicked',
     'u32 refused_introductions strangers malformed oversized events_dropped sends_failed');
-struct('lobby_stats', 'u32 struct_size master_attempts entries oversized', 'u64 bytes');
+struct('lobby_stats', 'u32 struct_size master_attempts entries oversized malformed reserved', 'u64 bytes');
 struct('master_stats',
     'u32 struct_size connections hosts requests ports reserved',
     'u64 memory accepted registrations requested introductions portless not_found udp_received udp_ignored',

@@ -434,6 +434,8 @@ class LobbyStats(_Sized):
     master_attempts: U32
     entries: U32
     oversized: U32
+    malformed: U32
+    reserved: U32
     bytes: U64
 
 

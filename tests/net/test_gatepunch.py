@@ -395,7 +395,7 @@ class Limits(Test):
         gate.counters(lobby_truncated=1)
 
     def test_lobby_memory(self):
-        gate, to = self.gate("--max-lobby-memory", "1000", "--max-line", "4096")
+        gate, to = self.gate("--max-lobby-memory", "4096", "--max-line", "4096")
         self.host(gate, "x" * 4096)
         peer = self.peer(to)
         peer.send("lobby2", *[""] * 8, "date", "", "")

@@ -511,6 +511,48 @@ TEST_CASE("lobby: a slow reader gets the list that was, others are not kept wait
     CHECK(d.closed[trickle]);
 }
 
+TEST_CASE("lobby: a list that is read steadily for longer than an idle connection may live arrives whole") {
+    desk d;
+    const std::string filler(900, 'x');
+    for (int i = 0; i < 300; i++) d.host("10.0." + std::to_string(i / 100) + "." + std::to_string(i % 100), {filler, filler, filler, filler});
+    const std::string whole = d.list();
+    uint32_t id = d.connect("192.0.2.1");
+    d.room[id] = 0;
+    d.tcp(id, query().request());
+    const size_t step = whole.size() / 15 + 1;
+    for (int i = 0; i < 15; i++) {
+        d.run(10000); // idle_timeout_ms is 60000
+        CHECK_FALSE(d.closed[id]);
+        d.writable(id, step);
+    }
+    CHECK(d.take(id) == whole);
+    d.room.erase(id);
+    d.run(59999);
+    CHECK_FALSE(d.closed[id]); // and is idle from then on
+    d.run(1);
+    CHECK(d.closed[id]);
+}
+
+TEST_CASE("lobby: who takes a twentieth of a long list at a time has it in the end, who takes less is closed") {
+    desk d;
+    const std::string filler(1000, 'x');
+    for (int i = 0; i < 1000; i++)
+        d.host("10.0." + std::to_string(i / 100) + "." + std::to_string(i % 100), {filler, filler, filler, filler});
+    const std::string whole = d.list();
+    REQUIRE(whole.size() > 4000000); // a twentieth is more than 64 KiB
+    for (bool enough : {true, false}) {
+        uint32_t id = d.connect("192.0.2.1");
+        d.room[id] = 0;
+        d.tcp(id, query().request());
+        for (int i = 0; i < 21 && !d.closed[id]; i++) {
+            d.run(14999);
+            if (!d.closed[id]) d.writable(id, whole.size() / 20 + (enough ? 1 : 0) - (enough ? 0 : 100));
+        }
+        CHECK(d.closed[id] == !enough);
+        CHECK((d.take(id) == whole) == enough);
+    }
+}
+
 TEST_CASE("lobby: a list that is too long ends with the last host that fits") {
     gmpunch_master_config config = {};
     config.max_lobby = 4096;
@@ -563,6 +605,47 @@ TEST_CASE("lobby: limits of memory refuse the newcomer, and say so") {
     CHECK(closed > 0);
     small.run(60000);
     CHECK(parse(small.list(sorted("date", "DESC", "3"))).size() == 3); // there is room again
+}
+
+TEST_CASE("lobby: kept lists make room, and a list that failed half-way is made anew") {
+    gmpunch_master_config config = {};
+    config.max_lobby_memory = 40000;
+    for (size_t len = 20; len < 200; len += 3) { // memory ends at all places of an entry
+        CAPTURE(len);
+        desk d(config);
+        for (int i = 0; i < 20; i++) d.host("10.0.0." + std::to_string(i), {std::string(len, '<'), "x", std::string(len, '<')});
+        std::vector<uint32_t> askers;
+        for (int i = 0; i < 4; i++) { // they read nothing
+            askers.push_back(d.connect("192.0.2." + std::to_string(i)));
+            d.room[askers.back()] = 0;
+            d.tcp(askers.back(), sorted("date", "DESC", std::to_string(10 + i)).request());
+        }
+        for (uint32_t id : askers) // the same question again, by somebody who reads
+            if (d.closed[id]) {
+                uint32_t again = d.connect("192.0.2.9");
+                d.tcp(again, sorted("date", "DESC", std::to_string(10 + (id == askers[3] ? 3 : id == askers[2] ? 2 : 1))).request());
+                const std::string got = d.take(again);
+                CHECK((got.empty() ? d.closed[again] : parse(got).size() >= 10));
+            }
+        for (uint32_t id : askers) gmpunch_master_tcp_closed(d.master, d.now, id, 0);
+        CHECK(parse(d.list(sorted("date", "DESC", "3"))).size() == 3); // nobody waits: there is room
+    }
+    config.max_lobby_memory = 30000;
+    desk d(config);
+    for (int i = 0; i < 20; i++) d.host("10.0.0." + std::to_string(i), {std::string(500, 'x')});
+    for (int i = 0; i < 50; i++) CHECK(parse(d.list(sorted("date", i % 2 ? "ASC" : "DESC", ""))).size() == 20);
+    CHECK(d.stats().refused_lobby == 0);
+    d.run(1001);
+    CHECK(d.stats().lobby_bytes < 1000); // what is not true any more is not kept
+}
+
+TEST_CASE("lobby: requests that mean the same share a list, and cost nothing where they list nothing") {
+    desk d;
+    d.host("10.0.0.1", {"a"});
+    for (const char *by : {"date", "", "x", "DATE"})
+        for (const char *direction : {"DESC", "", "x17", "asc"})
+            for (const char *limit : {"", "x", "-1"}) CHECK(ips(d.list(sorted(by, direction, limit))) == "1");
+    CHECK(d.stats().lobby_built == 1);
 }
 
 TEST_CASE("lobby: no memory at each allocation in turn: answered or closed, nothing leaks") {
@@ -947,10 +1030,9 @@ TEST_CASE("lobby client: from the master's mouth") {
 }
 
 TEST_CASE("lobby client: what is no list ends it") {
-    for (const char *json : {"{}", "[5]", "[[]]", "[{}]", "[{\"ip\":\"1.2.3.4\"} {\"ip\":\"1.2.3.4\"}]", "[,{\"ip\":\"1.2.3.4\"}]",
-                             "[{\"ip\":\"1.2.3.4\"},]", "[{\"ip\":\"x\"}]", "[{\"ip\":\"1.2.3.4\",\"data1\":\"\\ud800\"}]",
-                             "[{\"ip\":\"1.2.3.4\",\"data1\":\"\xff\"}]", "[{\"ip\":\"1.2.3.4\",\"data1\":\"\x01\"}]",
-                             "[{\"ip\":\"1.2.3.4\"]]", "[null]", "xxxxxxxxxxxxx", "[aaaaaaaaaaaaaaaaaaaaaa"}) {
+    for (const char *json : {"{}", "[5]", "[[]]", "[{\"ip\":\"1.2.3.4\"} {\"ip\":\"1.2.3.4\"}]", "[,{\"ip\":\"1.2.3.4\"}]",
+                             "[{\"ip\":\"1.2.3.4\"},]", "[{\"ip\":\"1.2.3.4\"},,{\"ip\":\"1.2.3.4\"}]", "[null]", "[\"a\"]", "]",
+                             "xxxxxxxxxxxxx", "[aaaaaaaaaaaaaaaaaaaaaa"}) {
         CAPTURE(json);
         download d;
         d.opened();
@@ -967,6 +1049,47 @@ TEST_CASE("lobby client: what is no list ends it") {
         d.data(bytes(1, uint8_t(first)));
         CHECK(d.told() == "close; failed master_malformed 0");
     }
+}
+
+TEST_CASE("lobby client: an entry that is no host does not hide the others") {
+    const std::string good = R"({"ip":"10.0.0.1","data1":"a"})";
+    for (const char *bad : {"{}", "{\"ip\":\"x\"}", "{\"ip\":5}", "{\"ip\":\"1.2.3.4\",\"data1\":\"\\ud800\"}",
+                            "{\"ip\":\"1.2.3.4\",\"data1\":\"\xc3\x3f\"}", "{\"ip\":\"1.2.3.4\",\"data1\":\"\x01\"}",
+                            "{\"ip\":\"1.2.3.4\",\"data1\":\"\\u0000\"}", "{\"ip\":\"1.2.3.4\",\"data1\":null}", "{\"ip\":\"1.2.3.4\"]",
+                            "{\"ip\":\"1.2.3.4\",\"createdTime\":-1}", "{\"ip\":\"1.2.3.4\",}", "{\"a\" 1,\"ip\":\"1.2.3.4\"}",
+                            "{\"ip\":\"1.2.3.4\",\"x\":[[[[[[[[[]]]]]]]]]}"}) {
+        CAPTURE(std::string(bad));
+        for (const std::string &json : {"[" + std::string(bad) + "," + good + "]", "[" + good + "," + bad + "]"})
+            for (size_t piece : {size_t(1), SIZE_MAX}) {
+                download d;
+                d.opened();
+                d.told();
+                d.data(answer(json), piece);
+                CHECK(d.told() == "lobby_entry 10.0.0.1|a||||||||0 1; close; lobby_done 1 ignored 1");
+                gmpunch_lobby_stats stats = {};
+                REQUIRE(gmpunch_lobby_get_stats(d.lobby, &stats) == GMPUNCH_OK);
+                CHECK(stats.malformed == 1);
+                CHECK(stats.oversized == 0);
+            }
+    }
+}
+
+TEST_CASE("lobby client: white space has no limit and takes no room") {
+    gmpunch_lobby_config config = {};
+    config.max_entry = 1024;
+    const std::string space(3000, ' '), entry = R"({"ip":"10.0.0.1","data1":"a"})";
+    for (const std::string &json : {"[" + space + "]", space + "[" + space + "]"}) {
+        download d(config);
+        d.opened();
+        d.told();
+        d.data(answer(json));
+        CHECK(d.told() == "close; lobby_done 0");
+    }
+    download d(config);
+    d.opened();
+    d.told();
+    d.data(answer("[" + space + entry + space + "," + space + entry + space + "]"), 777);
+    CHECK(d.told() == "lobby_entry 10.0.0.1|a||||||||0 1; lobby_entry 10.0.0.1|a||||||||0 2; close; lobby_done 2");
 }
 
 TEST_CASE("lobby client: an answer that ends too early, or never comes") {
@@ -1293,6 +1416,134 @@ TEST_CASE("lobby, sockets: a large list arrives whole, whatever the sockets take
     CHECK(got.back() == "lobby_done");
 }
 
+namespace {
+
+// Connections by the system's own calls, as many as fit; non-blocking.
+struct crowd {
+    std::vector<uintptr_t> sockets;
+
+    crowd(const gmpunch_address &to, size_t many, gmpunch_master *master) {
+        for (size_t i = 0; i < many; i++) {
+            gmpunch_address local = address("127.0.0.1");
+            int32_t os_error = 0;
+            sockets.push_back(gmpunchi_tcp_connect(&local, &to, &os_error));
+            REQUIRE(sockets.back() != GMPUNCHI_NO_SOCKET);
+            if (i % 50 == 49) gmpunch_master_poll(master, nullptr, 0);
+        }
+    }
+    ~crowd() {
+        for (uintptr_t &socket : sockets) gmpunchi_socket_close(&socket);
+    }
+    crowd(const crowd &) = delete;
+    crowd &operator=(const crowd &) = delete;
+
+    void send(const bytes &data) {
+        for (uintptr_t socket : sockets) {
+            int32_t os_error = 0;
+            CHECK(gmpunchi_tcp_send(socket, data.data(), data.size(), &os_error) == int32_t(data.size()));
+        }
+    }
+};
+
+bool serve_until(gmpunch_master *master, const std::function<bool(const gmpunch_master_stats &)> &done) {
+    const uint64_t end = gmpunch_now() + 20000;
+    gmpunch_master_stats stats = {};
+    do {
+        gmpunch_master_poll(master, nullptr, 1);
+        gmpunch_master_get_stats(master, &stats);
+    } while (!done(stats) && gmpunch_now() < end);
+    return done(stats);
+}
+
+} // namespace
+
+TEST_CASE("lobby, sockets: many connections to be closed at once, whose peers have closed already") {
+    gmpunch_master_config config = {};
+    config.max_connections_per_ip = 2000;
+    served master(config);
+    crowd host(master.at, 1, master.master);
+    REQUIRE(serve_until(master.master, [](const gmpunch_master_stats &s) { return s.connections == 1; }));
+    host.send(reg2({"stays"}));
+    const size_t many = 400; // more than leave in one go
+    {
+        crowd others(master.at, many, master.master);
+        REQUIRE(serve_until(master.master, [&](const gmpunch_master_stats &s) { return s.connections == many + 1 && s.hosts == 1; }));
+        others.send(reg2({"old"}, "1.0.0"));
+    }
+    CHECK(serve_until(master.master, [](const gmpunch_master_stats &s) { return s.connections == 1; }));
+    CHECK(fetch(master, gmpunch_lobby_config()) == std::vector<std::string>{"stays", "lobby_done"});
+}
+
+TEST_CASE("lobby, sockets: no answer is left behind when poll returns and the application waits") {
+    gmpunch_master_config config = {};
+    config.max_connections_per_ip = 2000;
+    served master(config);
+    const size_t many = 700;
+    crowd all(master.at, many, master.master);
+    REQUIRE(serve_until(master.master, [&](const gmpunch_master_stats &s) { return s.connections == many; }));
+    all.send(bin("version\n"));
+    gmpunch_event event;
+    size_t answered = 0;
+    const uint64_t end = gmpunch_now() + 20000;
+    while (answered < many && gmpunch_now() < end) { // an application that waits as it is told to
+        while (gmpunch_master_poll(master.master, &event, 0) > 0) {}
+        answered = 0;
+        for (uintptr_t socket : all.sockets) {
+            char byte;
+            answered += recv(gmpunchi_handle(socket), &byte, 1, MSG_PEEK) > 0;
+        }
+        gmpunch_master_stats stats = {};
+        gmpunch_master_get_stats(master.master, &stats);
+        if (answered < many && stats.tcp_bytes_in == many * 8) CHECK(gmpunch_master_next_deadline(master.master) <= gmpunch_now());
+    }
+    CHECK(answered == many);
+}
+
+TEST_CASE("lobby, sockets: a host whose strings leave in parts stays registered") {
+    const gmpunch_address loopback = address("127.0.0.1");
+    gmpunch_address at;
+    uint8_t family;
+    uintptr_t listener = gmpunchi_socket_open_bound(&loopback, 0, SOCK_STREAM, &family);
+    REQUIRE(listener != GMPUNCHI_NO_SOCKET);
+    gmpunchi_socket_set(listener, SOL_SOCKET, SO_RCVBUF, 2048);
+    REQUIRE(listen(gmpunchi_handle(listener), 5) == 0);
+    REQUIRE(gmpunchi_socket_local(listener, &at, nullptr) == GMPUNCH_OK);
+    const std::string endpoint = text(at), large(32000, 'x');
+    gmpunch_host_config config = {};
+    config.master = endpoint.c_str();
+    config.bind_address = "127.0.0.1";
+    config.data_capacity = 32768;
+    config.data[0] = large.c_str();
+    gmpunch_host *host = nullptr;
+    REQUIRE(gmpunch_host_open(&config, &host) == GMPUNCH_OK);
+    uintptr_t master = GMPUNCHI_NO_SOCKET;
+    gmpunch_event event;
+    bool lost = false, blocked = false;
+    size_t received = 0, commits = 0, expected = SIZE_MAX;
+    const uint64_t end = gmpunch_now() + 20000;
+    while (received < expected && !lost && gmpunch_now() < end) {
+        while (gmpunch_host_poll(host, &event, 1) > 0) lost = lost || event.type == GMPUNCH_EVENT_UNREGISTERED;
+        if (master == GMPUNCHI_NO_SOCKET) {
+            master = uintptr_t(accept(gmpunchi_handle(listener), nullptr, nullptr));
+            if (master != GMPUNCHI_NO_SOCKET) REQUIRE(gmpunchi_socket_prepare(master) == GMPUNCH_OK);
+        } else if (!blocked && !host->uplink.blocked && commits < 1000) { // nobody reads yet
+            commits += gmpunch_host_commit_data(host, gmpunch_now()) == GMPUNCH_OK;
+        } else { // from now on somebody does
+            uint8_t room[4096];
+            int32_t os_error = 0, got;
+            if (!blocked) expected = size_t(host->stats.registrations) * 32000;
+            blocked = true;
+            while ((got = gmpunchi_tcp_receive(master, room, sizeof room, &os_error)) > 0) received += size_t(got);
+        }
+    }
+    CHECK(blocked);
+    CHECK_FALSE(lost);
+    CHECK(received >= expected);
+    gmpunch_host_close(host);
+    gmpunchi_socket_close(&master);
+    gmpunchi_socket_close(&listener);
+}
+
 TEST_CASE("lobby, sockets: nobody there, a master that is silent, waits") {
     served nobody; // bound, and then closed: a port that refuses
     const std::string endpoint = nobody.endpoint;
@@ -1308,7 +1559,7 @@ TEST_CASE("lobby, sockets: nobody there, a master that is silent, waits") {
     CHECK(event.reason == GMPUNCH_REASON_MASTER_UNREACHABLE);
     CHECK(event.os_error != 0);
     CHECK(gmpunch_lobby_os_error(lobby) == event.os_error);
-    CHECK(gmpunch_lobby_poll(lobby, &event, 0) == 0);
+    CHECK(gmpunch_lobby_poll(lobby, &event, GMPUNCH_NEVER) == 0); // nothing will come any more
     gmpunch_lobby_close(lobby);
 
     gmpunch_master_config off = {};
