@@ -1,0 +1,2 @@
+gmpunch_close(client);
+buffer_delete(buffer);

@@ -1,0 +1,2 @@
+gmpunch_close(host);
+buffer_delete(buffer);

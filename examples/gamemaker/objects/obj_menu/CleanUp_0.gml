@@ -1,0 +1,2 @@
+gmpunch_close(lobby);
+gmpunch_close(local_master);

@@ -1,0 +1,3 @@
+udphp_stopClient(client);
+network_destroy(socket);
+buffer_delete(buffer);

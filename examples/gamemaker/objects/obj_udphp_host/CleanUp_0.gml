@@ -1,0 +1,3 @@
+udphp_stopServer();
+ds_list_destroy(players);
+buffer_delete(buffer);

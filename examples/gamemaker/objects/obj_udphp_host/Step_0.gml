@@ -1,0 +1,1 @@
+udphp_serverPunch();
