@@ -770,6 +770,7 @@ GM_EXPORT double gmpunch_gm_send_to(double host, double peer) {
 GM_EXPORT double gmpunch_gm_send_memory(double object_id, const char *memory, double size) {
     object *o = find(object_id);
     gmpunch_peer_info info = {0};
+    gmpunch_address server;
     int32_t result;
     if (!o || !sane(memory, size, MEMORY_MAX)) return GMPUNCH_ERR_ARGUMENT;
     if (o->lobby || o->master) return GMPUNCH_ERR_STATE;
@@ -777,7 +778,7 @@ GM_EXPORT double gmpunch_gm_send_memory(double object_id, const char *memory, do
     if (!memory) memory = "";
     if (!o->created && o->client) return done(gmpunch_client_send(o->client, memory, (size_t)size));
     if (!o->created) return done(gmpunch_host_send(o->host, o->peer, memory, (size_t)size));
-    if (o->client) result = gmpunch_client_server(o->client, NULL, NULL);
+    if (o->client) result = gmpunch_client_server(o->client, &server, NULL);
     else result = gmpunch_host_peer_info(o->host, o->peer, &info);
     if (result == GMPUNCH_OK && !o->packet_waits) result = block_set(&o->targets, &o->peer, sizeof o->peer);
     return result == GMPUNCH_OK ? keep_packet(o, memory, (size_t)size) : result;
