@@ -160,8 +160,9 @@ suite() {
     local status=$? before=$failed results
     results=$(grep -E '^ *[0-9]+/[0-9]+ Test +#' "$directory/test.log")
     grep -q ': unit: ' <<<"$results" || { count "$name (no tests)" 0 1 0 && return 1; }
-    count_lines "$name" "$(grep -v ': embed\.' <<<"$results")"
+    count_lines "$name" "$(grep -vE ': (embed|gamemaker)\.' <<<"$results")"
     count_lines "$name embed" "$(grep ': embed\.' <<<"$results")"
+    count_lines "$name gamemaker" "$(grep ': gamemaker\.' <<<"$results")"
     [ $status -eq 0 ] || [ "$failed" -gt "$before" ] || count "$name (ctest exit $status)" 0 1 0
 }
 
@@ -181,11 +182,11 @@ sanitized_gcc() {
 
 sanitized_clang() {
     need clang || { count clang-sanitized 0 0 1 && return; }
-    suite clang-sanitized "-LE embed|bindings" -DCMAKE_C_COMPILER=clang -DCMAKE_CXX_COMPILER=clang++ -DGMPUNCH_SANITIZE=ON
+    suite clang-sanitized "-LE embed|bindings|gamemaker" -DCMAKE_C_COMPILER=clang -DCMAKE_CXX_COMPILER=clang++ -DGMPUNCH_SANITIZE=ON
 }
 
 release_gcc() {
-    suite gcc-release "-LE embed|bindings" -DCMAKE_C_COMPILER=gcc -DCMAKE_CXX_COMPILER=g++ -DCMAKE_BUILD_TYPE=Release
+    suite gcc-release "-LE embed|bindings|gamemaker" -DCMAKE_C_COMPILER=gcc -DCMAKE_CXX_COMPILER=g++ -DCMAKE_BUILD_TYPE=Release
 }
 
 # cross NAME TRIPLET TESTS: for another machine, see cross.cmake. Its tests use a directory with nothing but doctest:

@@ -1,4 +1,4 @@
-/* gmpunch for GameMaker: the native side of the extension. Only real numbers (double) and strings pass between a game and it.
+/* gmpunch for GameMaker: the native side of the extension. Only numbers (double) and strings pass between a game and it.
 
      ./build.sh [DIRECTORY]       builds the libraries for each system and the package to import
 
@@ -9,17 +9,17 @@
    something returns 1 or more, or a negative GMPUNCH_ERR_. A function that reads a number may return 0 for it. Wrong, closed
    and senseless ids give GMPUNCH_ERR_ARGUMENT, an id of another kind of object GMPUNCH_ERR_STATE, texts are then "".
 
-   MEMORY. A GameMaker buffer comes as its address (GameMaker passes pointers as strings) and a size in bytes. Signatures that
-   mix strings and numbers have at most three arguments, which is why some functions first choose what the next one acts on.
+   MEMORY. A GameMaker buffer comes as its address (GameMaker passes pointers as strings) and a size in bytes. Signatures
+   that mix strings and numbers have at most three arguments, which is why some functions choose what the next one acts on.
 
    TWO WAYS. gmpunch_open uses sockets of the library, which gmpunch_poll serves. gmpunch_create leaves all sockets to the
    game: it tells what its networking event brought (input_, tcp_), what it is to send (transmit_), and ticks once per step.
 
-   HEADERS. GameMaker's network_send_udp puts a header of 12 bytes in front of a datagram and its event comes without it, so a
-   game can't tell how a datagram was sent, but gmpunch answers in the form that it was sent in. So for a created object the
-   header is put back where it is missing, and taken off what is to be sent: gmpunch_transmit_header says which of
-   network_send_udp and network_send_udp_raw gives the same bytes on the wire. With `raw` set nothing is put back: all is taken
-   and sent as it is. A raw peer that is answered with a header reads it and goes on with headers. */
+   HEADERS. GameMaker's network_send_udp puts a header of 12 bytes in front of a datagram, and its networking event comes
+   without it: a game can't tell how a datagram was sent, but gmpunch answers in the form that it was sent in. So for a
+   created object the header is put back where it is missing, and taken off what is to be sent: gmpunch_transmit_header says
+   which of network_send_udp and network_send_udp_raw gives the same bytes on the wire. A raw peer that is answered with a
+   header understands it and goes on with headers. With `raw` set nothing is put back: what came counts as sent without. */
 #define GMPUNCH_STATIC
 #define GMPUNCH_IMPLEMENTATION
 #include "../../gmpunch.h"
@@ -491,7 +491,8 @@ static double start(double id, int32_t created) {
    server if an address is a name. Then call gmpunch_poll in each step. */
 GM_EXPORT double gmpunch_gm_open(double config) { return start(config, 0); }
 
-/* Makes a client, host or lobby that leaves its sockets to the game, and returns its id. A client's server has to be numeric. */
+/* Makes a client, host or lobby that leaves its sockets to the game, and returns its id. A client's server has to be
+   numeric. */
 GM_EXPORT double gmpunch_gm_create(double config) { return start(config, 1); }
 
 /* Ends an object or a config. Its id is invalid from now on. */
@@ -565,8 +566,8 @@ GM_EXPORT double gmpunch_gm_resolve(double object_id) {
     return done(o->host ? gmpunch_host_resolve(o->host) : gmpunch_client_resolve(o->client));
 }
 
-/* Tells the address of the master, if its name was looked up by the game (network_resolve); "": it has none. The port is that of
-   the config, unless the text has one. */
+/* Tells the address of the master, if its name was looked up by the game (network_resolve); "": it has none. The port is
+   that of the config, unless the text has one. */
 GM_EXPORT double gmpunch_gm_set_master(double object_id, const char *address) {
     object *o = find(object_id);
     gmpunch_address found;
@@ -735,7 +736,8 @@ GM_EXPORT double gmpunch_gm_event_memory(double object_id, char *memory, double 
 
 /* ---- sending */
 
-/* Of a created object: the packet waits for gmpunch_transmit. Checked now, so that the caller learns what is wrong with it. */
+/* Of a created object: the packet waits for gmpunch_transmit. Checked now, so that the caller learns what is wrong with
+   it. */
 static double keep_packet(object *o, const char *memory, size_t len) {
     int32_t result;
     if (o->packet_waits) return GMPUNCH_ERR_WOULD_BLOCK;
@@ -952,7 +954,8 @@ GM_EXPORT double gmpunch_gm_tick(double object_id) {
     return o ? done(MACHINE(o, tick, gmpunch_now())) : error;
 }
 
-/* Says which UDP socket the next datagrams came on, by its number from gmpunch_transmit_socket. 0, the first, unless told. */
+/* Says which UDP socket the next datagrams came on, by its number from gmpunch_transmit_socket. 0, the first, unless
+   told. */
 GM_EXPORT double gmpunch_gm_input_socket(double object_id, double index) {
     int32_t error;
     object *o = find_created(object_id, &error);
@@ -1011,7 +1014,8 @@ static int32_t find_sender(object *o, uint32_t *flags) {
     return result != GMPUNCH_OK || gmpunch_address_equal(&server, &o->from) ? result : GMPUNCH_ERR_PEER;
 }
 
-/* Takes a datagram that came from gmpunch_input_from and returns what it was: GMPUNCH_INPUT_. In GML use gmpunch_input. */
+/* Takes a datagram that came from gmpunch_input_from and returns what it was: GMPUNCH_INPUT_. In GML
+   gmpunch_io_networking does so. */
 GM_EXPORT double gmpunch_gm_input_memory(double object_id, const char *memory, double size) {
     int32_t error, result;
     object *o = find_created(object_id, &error);
@@ -1041,7 +1045,8 @@ GM_EXPORT double gmpunch_gm_input_peer(double host) {
     return o ? (double)o->input_peer : error;
 }
 
-/* Where in the last GMPUNCH_INPUT_GAME the packet begins: 0, unless the header was still there or the config's escape is on. */
+/* Where in the last GMPUNCH_INPUT_GAME the packet begins: 0, unless the header was still there or the config's escape is
+   on. */
 GM_EXPORT double gmpunch_gm_input_offset(double object_id) {
     int32_t error;
     const object *o = find_created(object_id, &error);
@@ -1057,7 +1062,7 @@ GM_EXPORT double gmpunch_gm_tcp_opened(double object_id, double connection) {
     return done(MACHINE(o, tcp_opened, gmpunch_now(), (uint32_t)connection));
 }
 
-/* Takes what came on the TCP connection that was asked for last. In GML use gmpunch_tcp_data. */
+/* Takes what came on the TCP connection that was asked for last. In GML gmpunch_io_networking does so. */
 GM_EXPORT double gmpunch_gm_tcp_memory(double object_id, const char *memory, double size) {
     int32_t error;
     object *o = find_created(object_id, &error);
@@ -1209,7 +1214,7 @@ GM_EXPORT double gmpunch_gm_transmit_size(double object_id) {
     return o ? (double)o->transmit_data.len : error;
 }
 
-/* Copies the bytes to send to this memory of at least gmpunch_transmit_size bytes. In GML use gmpunch_transmit_data. */
+/* Copies the bytes to send to this memory of at least gmpunch_transmit_size bytes. In GML gmpunch_io_transmit does so. */
 GM_EXPORT double gmpunch_gm_transmit_memory(double object_id, char *memory, double size) {
     int32_t error;
     const object *o = find_created(object_id, &error);

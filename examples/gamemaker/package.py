@@ -12,8 +12,8 @@ import sys
 import zipfile
 from xml.sax.saxutils import escape
 
-ASSETS = ("extensions", "scripts")
 NAME = "gmpunch"
+DEMO = re.compile(r"objects/|rooms/|scripts/demo_")
 
 
 def main():
@@ -24,7 +24,7 @@ def main():
         version = re.search(r'"extensionVersion":"([^"]+)"', file.read()).group(1)
     ide = re.search(r'"IDEVersion":"([^"]+)"', yyp).group(1)
     # One resource is one line.
-    yyp = re.sub(r'\n *\{"(?:id|roomId)":.*"path":"(?!%s)\w+/.*' % "|".join(ASSETS), "", yyp)
+    yyp = re.sub(r'\n *\{"(?:id|roomId)":.*"path":"(?:%s).*' % DEMO.pattern, "", yyp)
     yyp = re.sub(r'\n.*"folderPath":"folders/demo\.yy".*', "", yyp).replace("gmpunch_demo", NAME)
     yyp = yyp.replace('"IDEVersion":"%s",' % ide, (
         '"IDEVersion":"%s","PackageID":"%s","PackageName":"%s","PackagePublisher":"","PackageType":"Asset","PackageVersion":"%s",'
@@ -32,12 +32,12 @@ def main():
     metadata = {"package_id": NAME, "display_name": NAME, "version": version, "package_type": "asset", "ide_version": ide}
     files = {NAME + ".yyp": yyp.encode(), "metadata.json": json.dumps(metadata).encode(),
              NAME + ".resource_order": b'{\n  "FolderOrderSettings":[],\n  "ResourceOrderSettings":[],\n}\n'}
-    for kind in ASSETS:
-        for directory, _, names in os.walk(os.path.join(project, kind)):
-            for name in names:
-                path = os.path.join(directory, name)
-                with open(path, "rb") as file:
-                    files[os.path.relpath(path, project).replace(os.sep, "/")] = file.read()
+    for directory, _, names in os.walk(project):
+        for name in names:
+            path = os.path.relpath(os.path.join(directory, name), project).replace(os.sep, "/")
+            if not DEMO.match(path) and not path.endswith(".yyp"):
+                with open(os.path.join(directory, name), "rb") as file:
+                    files[path] = file.read()
     manifest = "".join('  <file md5="%s">%s</file>\n' % (hashlib.md5(data).hexdigest().upper(), escape(path.replace("/", "\\")))
                        for path, data in sorted(files.items()))
     files["yymanifest.xml"] = ('<?xml version="1.0" encoding="utf-8"?>\n<files>\n%s</files>\n' % manifest).encode()

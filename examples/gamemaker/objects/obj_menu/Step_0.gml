@@ -1,9 +1,9 @@
 if (keyboard_check_pressed(ord("M")) && local_master <= 0) {
-	local_master = gmpunch_master_open({});
+	local_master = gmpunch_master_open({ port: master_port });
 	status = local_master > 0 ? "this game runs a master" : "no master: " + gmpunch_error_text(local_master);
 }
 if (keyboard_check_pressed(ord("L")) && lobby <= 0) {
-	lobby = gmpunch_lobby_open({ master: master, filter1: "gmpunch demo", descending: true, limit: 9 });
+	lobby = gmpunch_lobby_open({ master: demo_master(), filter1: "gmpunch demo", descending: true, limit: 9 });
 	status = lobby > 0 ? "asks for the list" : "no list: " + gmpunch_error_text(lobby);
 	entries = [];
 }

@@ -1,5 +1,5 @@
 /// A host as games of GMnet PUNCH have it: its own socket, the scripts of GMnet PUNCH.
-udphp_config(obj_menu.master, 6510, 300, 600, false, false, false, false);
+udphp_config(obj_menu.master_ip, obj_menu.master_port, 300, 600, false, false, false, false);
 players = ds_list_create();
 buffer = buffer_create(256, buffer_grow, 1);
 port = 6511;
