@@ -205,7 +205,7 @@ typedef struct object {
     gmpunch_address from; /* of the next datagram */
     uint32_t from_socket;
     uint32_t udp_socket; /* the client's: of its connection */
-    block datagram;      /* the last one, with header */
+    block datagram;      /* the one that is worked on, with header */
     uint32_t input_peer;
     size_t input_offset;
     gmpunch_transmit transmit; /* the current one */
@@ -741,11 +741,9 @@ GM_EXPORT double gmpunch_gm_event_memory(double object_id, char *memory, double 
 static double keep_packet(object *o, const char *memory, size_t len) {
     int32_t result;
     if (o->packet_waits) return GMPUNCH_ERR_WOULD_BLOCK;
-    result = block_reserve(&o->transmit_data, len + GMPUNCH_DATAGRAM_HEADER_SIZE + 1);
+    result = block_reserve(&o->datagram, len + GMPUNCH_DATAGRAM_HEADER_SIZE + 1);
     if (result != GMPUNCH_OK) return result;
-    o->transmit.kind = 0; /* its data was there */
-    o->transmit_data.len = 0;
-    result = gmpunch_datagram_encode(o->transmit_data.data, o->transmit_data.size, memory, len,
+    result = gmpunch_datagram_encode(o->datagram.data, o->datagram.size, memory, len,
                                      (o->raw ? GMPUNCH_DATAGRAM_RAW : 0u) | (o->escape ? GMPUNCH_DATAGRAM_ESCAPE : 0u));
     if (result > 0) result = block_set(&o->packet, memory, len);
     if (result != GMPUNCH_OK) return result;
@@ -1097,7 +1095,7 @@ GM_EXPORT double gmpunch_gm_tcp_sent(double object_id, double connection, double
     object *o = find_created(object_id, &error);
     if (!o) return error;
     if (!whole(connection, 0xffffffffu)) return GMPUNCH_ERR_CONNECTION;
-    if (!whole(taken, (double)o->transmit_data.len)) return GMPUNCH_ERR_ARGUMENT;
+    if (!whole(taken, MEMORY_MAX)) return GMPUNCH_ERR_ARGUMENT;
     return done(MACHINE(o, tcp_sent, (uint32_t)connection, (size_t)taken));
 }
 

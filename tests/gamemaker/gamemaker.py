@@ -104,6 +104,7 @@ class Sockets:
             to = (gm.transmit_ip(o), int(gm.transmit_port(o)))
             if kind == gm.TRANSMIT_UDP:
                 assert gm.transmit_socket(o) == 0
+                assert not data.startswith(HEADER.pack(MAGIC, HEADER.size, 0)[:8])  # GameMaker adds it
                 if gm.transmit_header(o) == 1:  # network_send_udp
                     data = HEADER.pack(MAGIC, HEADER.size, len(data)) + data
                 self.sent.append(data)

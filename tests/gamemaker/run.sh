@@ -33,8 +33,10 @@ check() {
 need_node() { # PACKAGE...
     need node npm
     [ "$(node -p 'process.versions.node.split(".")[0]')" -ge 20 ] || skip "Node 20 or newer is needed, here is $(node --version)"
-    npm install --silent --no-audit --no-fund --prefix "$npm" "$@" >"$npm.log" 2>&1 ||
-        skip "npm can't install $*: $(tail -n 3 "$npm.log")"
+    local package missing=()
+    for package in "$@"; do [ -d "$npm/node_modules/${package%@*}" ] || missing+=("$package"); done
+    [ ${#missing[@]} -eq 0 ] || npm install --silent --no-audit --no-fund --prefix "$npm" "${missing[@]}" >"$npm.log" 2>&1 ||
+        skip "npm can't install ${missing[*]}: $(tail -n 3 "$npm.log")"
     cp "$here"/*.mjs "$npm/" # imports are looked for beside the file
 }
 

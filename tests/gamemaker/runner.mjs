@@ -99,13 +99,13 @@ export class Game {
 
 	// ---- sockets
 
-	udp(port) {
+	udp(port, server) {
 		const socket = createSocket('udp4');
 		const id = this.add({ kind: 'socket', socket });
 		socket.on('error', () => {});
 		socket.on('message', (data, from) => {
 			if (data.length >= 12 && data.readUInt32LE(0) === MAGIC && data.readUInt32LE(4) === 12) data = data.subarray(12);
-			this.news.push({ type: 3, id, ip: from.address, port: from.port, data });
+			this.news.push({ type: 3, id, ip: from.address, port: from.port, data, ...(server && { server: id }) });
 		});
 		socket.bind(port);
 		return id;
@@ -247,7 +247,7 @@ export class Game {
 
 			network_socket_tcp: 0, network_socket_udp: 1, network_type_data: 3, network_type_non_blocking_connect: 4,
 			network_create_socket: (type) => (type === 1 ? this.udp(0) : this.add({ kind: 'socket' })),
-			network_create_server: (type, port) => this.udp(port),
+			network_create_server: (type, port) => this.udp(port, true),
 			network_connect_raw_async: (id, ip, port) => this.tcp(id, ip, port),
 			network_send_udp: (id, ip, port, from, size) => this.sendUdp(id, ip, port, from, size, 12),
 			network_send_udp_raw: (id, ip, port, from, size) => this.sendUdp(id, ip, port, from, size, 0),

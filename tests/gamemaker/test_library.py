@@ -164,7 +164,7 @@ class Test(unittest.TestCase):
                         o.close()
 
     def test_headers(self):
-        """A game on GameMaker's sockets puts the header on the wire, unless `raw`; a raw peer on the other side is understood."""
+        """GameMaker's header is on the wire, unless `raw`; to the master always. A raw peer on the other side is understood."""
         def headers(datagrams):
             return {d[:8] == HEADER.pack(MAGIC, HEADER.size, 0)[:8] for d in datagrams}
         for host_raw in (0, 1):
@@ -174,11 +174,9 @@ class Test(unittest.TestCase):
                     _, host, client = everyone
                     self.exchange(everyone)
                     for o, raw in ((host, host_raw), (client, client_raw)):
-                        # to the master always with header; knocks and game packets as the config says
-                        self.assertTrue(o.sockets.sent[-1].endswith(b"\x01hello"))
-                        if not host_raw and not client_raw:
-                            self.assertEqual(headers(o.sockets.sent), {True})
-                        self.assertIn(len(o.sockets.sent[-1]), (6, 18))
+                        self.assertEqual(o.sockets.sent[-1], (b"" if raw else HEADER.pack(MAGIC, HEADER.size, 6)) + b"\x01hello")
+                        to_master = [d for d in o.sockets.sent if d.endswith(b"\n\0")]
+                        self.assertEqual(headers(to_master), {True})
                     for o in everyone:
                         o.close()
         # a library's raw client: it goes on with headers after the first answer
@@ -240,6 +238,8 @@ class Test(unittest.TestCase):
         request = gm.data(gm.transmit_size(lobby), lambda memory, size: gm.transmit_memory(lobby, memory, size))
         self.assertTrue(request.startswith(b"lobby2\n"))
         self.assertEqual(gm.transmit_memory(lobby, b"", 0), gm.ERR_TOO_LONG)
+        self.assertEqual(gm.tcp_sent(lobby, connection, len(request) + 1), gm.ERR_ARGUMENT)
+        self.assertEqual(gm.tcp_sent(lobby, connection + 1, 0), gm.ERR_CONNECTION)
         self.assertEqual(gm.transmit(lobby), 0)
         entries = ",".join('{"ip":"192.0.2.%d","data1":"%d","createdTime":7}' % (n, n) for n in range(1, 101))
         answer = b"\xf9[" + entries.encode() + b"]\n"
@@ -423,7 +423,10 @@ class Test(unittest.TestCase):
         self.assertEqual(gm.input_memory(host.id, b"x" * 65536, 65536), gm.ERR_ARGUMENT)
         self.assertEqual(gm.send_all_memory(host.id, b"a", 1), 1)
         self.assertEqual(gm.send_all_memory(host.id, b"b", 1), gm.ERR_WOULD_BLOCK)  # the first was not transmitted yet
+        self.assertEqual(gm.send_to(host.id, gm.find_peer(host.id, "127.0.0.1", client.port())), 1)
+        self.assertEqual(gm.send_memory(host.id, b"b", 1), gm.ERR_WOULD_BLOCK)
         self.assertEqual(gm.transmit(host.id), gm.TRANSMIT_UDP)
+        self.assertEqual(gm.data(gm.transmit_size(host.id), lambda memory, size: gm.transmit_memory(host.id, memory, size)), b"a")
         self.assertEqual(gm.transmit_memory(host.id, None, 1), gm.ERR_ARGUMENT)
         self.assertEqual(gm.transmit(host.id), 0)
 
@@ -438,9 +441,16 @@ class Test(unittest.TestCase):
             self.assertLess(time.monotonic(), end)
             host.step()
             client.sockets.step()
-        gm.input_from(client.id, "127.0.0.1", host.port())
-        gm.input_memory(client.id, b"\x01" * 1000, 1000)
+        gm.set_data(host.id, 1, "gone")
+        gm.request_data(client.id)
+        client.sockets.perform()
+        while not any(b"gone" in datagram for datagram in client.sockets.received):
+            self.assertLess(time.monotonic(), end)
+            host.step()
+            client.sockets.step()
         self.assertEqual(gm.event_string(client.id, 1), "kept")
+        self.assertEqual(gm.poll(client.id), gm.EVENT_HOST_DATA)
+        self.assertEqual(gm.event_string(client.id, 1), "gone")
 
     def test_table_of_objects_is_bounded(self):
         ids = [gm.config_create(gm.KIND_LOBBY) for _ in range(257)]

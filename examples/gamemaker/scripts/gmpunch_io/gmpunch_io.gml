@@ -88,6 +88,7 @@ function gmpunch_io_step(_io) {
 function gmpunch_io_networking(_io) {
 	var _type = ds_map_find_value(async_load, "type");
 	var _socket = ds_map_find_value(async_load, "id");
+	var _server = ds_map_find_value(async_load, "server"); // of network_create_server
 	var _result = 0;
 	if (_io.tcp >= 0 && _socket == _io.tcp) {
 		_result = GMPUNCH_INPUT_PROTOCOL;
@@ -102,7 +103,7 @@ function gmpunch_io_networking(_io) {
 		}
 	} else if (_type == network_type_data) {
 		for (var _i = 0; _i < array_length(_io.sockets); _i++) {
-			if (_socket != _io.sockets[_i]) continue;
+			if (_socket != _io.sockets[_i] && _server != _io.sockets[_i]) continue;
 			gmpunch_input_socket(_io.object, _i);
 			_result = gmpunch_input_from(_io.object, ds_map_find_value(async_load, "ip"), ds_map_find_value(async_load, "port"));
 			if (_result > 0) {
