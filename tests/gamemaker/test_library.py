@@ -54,6 +54,8 @@ class Object:
                 "type": kind, "reason": gm.event_reason(self.id), "peer": gm.event_peer(self.id), "how": gm.event_how(self.id),
                 "ip": gm.event_ip(self.id), "port": gm.event_port(self.id), "count": gm.event_count(self.id),
                 "created": gm.event_created(self.id), "elapsed": gm.event_elapsed(self.id),
+                "cause": gm.event_cause(self.id), "stage": gm.event_stage(self.id), "os_error": gm.event_os_error(self.id),
+                "other": (gm.event_other_ip(self.id), gm.event_other_port(self.id)),
                 "strings": [gm.event_string(self.id, n) for n in range(1, 9)]})
         if self.sockets:
             self.sockets.perform()
@@ -253,6 +255,26 @@ class Test(unittest.TestCase):
         self.assertEqual(gm.poll(lobby), gm.EVENT_LOBBY_DONE)
         self.assertEqual(gm.event_count(lobby), 100)
         self.assertEqual(gm.poll(lobby), 0)
+
+    def test_master_tells_what_it_does(self):
+        master, host, client = self.trio({"own": True}, {"own": True})
+        self.assertEqual(master.event(gm.EVENT_HOST_ADDED)["ip"], "127.0.0.1")
+        introduction = master.event(gm.EVENT_INTRODUCTION)
+        self.assertEqual((introduction["ip"], introduction["port"]), ("127.0.0.1", client.port()))
+        self.assertEqual(introduction["other"], ("127.0.0.1", host.port()))
+        self.assertEqual(gm.stat(master.id, "introductions"), 1)
+        host.close()
+        self.until([master], lambda: master.event(gm.EVENT_HOST_REMOVED), "the end of the host")
+
+    def test_fall_back_and_its_failure(self):
+        master, address = self.master()
+        client = Object(self, gm.KIND_CLIENT, True, master=address, server="127.0.0.1", direct_port=9, timeout_ms=700)
+        self.until([master, client], lambda: client.event(gm.EVENT_FAILED), "failure")
+        self.assertEqual(client.event(gm.EVENT_FALLBACK)["reason"], gm.REASON_HOST_NOT_FOUND)
+        failed = client.event(gm.EVENT_FAILED)
+        self.assertEqual((failed["reason"], failed["cause"]), (gm.REASON_HOST_SILENT, gm.REASON_HOST_NOT_FOUND))
+        self.assertEqual(gm.stage_name(failed["stage"]), "direct")
+        self.assertEqual(failed["os_error"], 0)
 
     def test_failure_says_why(self):
         master, address = self.master()
