@@ -84,6 +84,9 @@ scripts)
 package)
     check "build.sh" "$game/build.sh" "$work"
     check "the package" python3 "$here/test_package.py" "$work"
+    for library in gmpunch.dll gmpunch_x64.dll libgmpunch.so libgmpunch.dylib; do
+        [ "$failed" -ne 0 ] || [ -e "$work/gmpunch_demo/extensions/gmpunch/$library" ] || skip "build.sh could not build $library"
+    done
     ;;
 windows)
     built=$work/../package/gmpunch_demo/extensions/gmpunch
