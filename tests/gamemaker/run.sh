@@ -93,9 +93,9 @@ windows)
     need x86_64-w64-mingw32-gcc x86_64-w64-mingw32-objdump
     wine=$(PATH=$PATH:/usr/lib/wine type -P wine64 wine | head -n 1)
     [ -n "$wine" ] || skip "wine is not installed"
-    [ -e "$built/gmpunch_x64.dll" ] && [ -e "$built/gmpunch.dll" ] || skip "the check 'package' could not build the DLLs"
     names_in_yy >"$work/declared"
     for dll in gmpunch.dll gmpunch_x64.dll; do
+        [ -e "$built/$dll" ] || skip "the check 'package' could not build $dll"
         x86_64-w64-mingw32-objdump -p "$built/$dll" | sed -n 's/^\t\[ *[0-9]*\] \(+base\[[ 0-9]*\] *[0-9a-f]* \)\{0,1\}\([a-z_]*\)$/\2/p' |
             sort -u >"$work/exported"
         check "$dll exports just what gmpunch.yy declares" diff "$work/declared" "$work/exported"
