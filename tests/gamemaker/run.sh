@@ -15,6 +15,7 @@ game=$root/examples/gamemaker
 work=${2:?work directory}
 mkdir -p "$work" && work=$(cd "$work" && pwd) || exit 1
 npm=$work/../npm # shared by the checks that need it
+export PYTHONDONTWRITEBYTECODE=1 # nothing is written to the source tree
 cc=${CC:-cc}
 flags="-std=c99 -Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion -Wshadow -Wcast-qual -Werror"
 library="$flags -shared -fPIC -fvisibility=hidden $game/gmpunch_gm.c"
