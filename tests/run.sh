@@ -247,7 +247,9 @@ need compiler cmake doctest python3 pkg-config || { count tools 0 1 0 && summary
 [ "$(uname)" != Linux ] || need strace || true
 
 if [ "${1:-}" = --all ]; then
-    need clang tcc musl node luajit || true # before the checks of embedding and bindings, which use them
+    for tool in clang tcc musl node luajit; do # before the checks of embedding and bindings, which use them
+        need $tool || true
+    done
     get_zig
     sanitized_gcc
     sanitized_clang
