@@ -943,6 +943,7 @@ GMPUNCH_API int32_t gmpunch_master_tcp_accepted(gmpunch_master *master, uint64_t
                                                 uint32_t *connection);
 GMPUNCH_API int32_t gmpunch_master_tcp_data(gmpunch_master *master, uint64_t now, uint32_t connection, const uint8_t *data,
                                             size_t len);
+/* A GMPUNCH_TRANSMIT_TCP_CLOSE of it that was not given out yet is then not any more. */
 GMPUNCH_API int32_t gmpunch_master_tcp_closed(gmpunch_master *master, uint64_t now, uint32_t connection, int32_t os_error);
 GMPUNCH_API int32_t gmpunch_master_tcp_sent(gmpunch_master *master, uint32_t connection, size_t taken);
 GMPUNCH_API int32_t gmpunch_master_tcp_writable(gmpunch_master *master, uint64_t now, uint32_t connection);
