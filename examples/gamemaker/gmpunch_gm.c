@@ -114,7 +114,7 @@ static const field stat_fields[] = {
     HOST(keepalives_sent), HOST(refused_full), HOST(refused_unmediated), HOST(refused_kicked), HOST(refused_introductions),
     HOST(strangers), HOST(malformed), HOST(oversized), HOST(events_dropped), HOST(sends_failed),
 
-    LOBBY(U32, master_attempts), LOBBY(U32, entries), LOBBY(U32, oversized), LOBBY(U64, bytes),
+    LOBBY(U32, master_attempts), LOBBY(U32, entries), LOBBY(U32, oversized), LOBBY(U32, malformed), LOBBY(U64, bytes),
 
     MASTER(U32, connections), MASTER(U32, hosts), MASTER(U32, requests), MASTER(U32, ports), MASTER(U64, memory),
     MASTER(U64, accepted), MASTER(U64, registrations), MASTER(U64, requested), MASTER(U64, introductions),
