@@ -5682,9 +5682,10 @@ GMPUNCHI_FN void gmpunchi_text_clear(gmpunch_master *master, gmpunchi_text *text
 GMPUNCHI_FN gmpunchi_text *gmpunchi_text_new(gmpunch_master *master, const gmpunchi_lobby_request *request,
                                              size_t filters_len) {
     gmpunchi_text *text = (gmpunchi_text *)gmpunchi_text_alloc(sizeof *text + filters_len, master);
-    char *filters = (char *)(text + 1);
+    char *filters;
     uint32_t i;
     if (!text) return NULL;
+    filters = (char *)(text + 1);
     memset(text, 0, sizeof *text);
     gmpunchi_text_clear(master, text);
     text->refs = 1;
