@@ -160,6 +160,7 @@ suite() {
     (cd "$directory" && ctest --output-on-failure -j "$jobs" $tests </dev/null) 2>&1 | tee "$directory/test.log"
     local status=$? before=$failed results unit
     results=$(grep -E '^ *[0-9]+/[0-9]+ Test +#' "$directory/test.log")
+    grep -h '^SKIPPED' "$directory/Testing/Temporary/LastTest.log" | sort -u # ctest tells that, but not why
     [[ $tests != -R* ]] && unit=': unit: ' || unit='Test +#'
     grep -qE "$unit" <<<"$results" || { count "$name (no tests)" 0 1 0 && return 1; }
     count_lines "$name" "$(grep -vE ': (embed|gamemaker)\.' <<<"$results")"
