@@ -3069,6 +3069,13 @@ GMPUNCHI_FN int32_t gmpunchi_uplink_sent(gmpunchi_uplink *uplink, uint32_t conne
     return GMPUNCH_OK;
 }
 
+/* There is room to send again. */
+GMPUNCHI_FN int32_t gmpunchi_uplink_writable(gmpunchi_uplink *uplink, uint32_t connection) {
+    if (!gmpunchi_uplink_is(uplink, connection)) return GMPUNCH_ERR_CONNECTION;
+    uplink->blocked = 0;
+    return GMPUNCH_OK;
+}
+
 /* Takes bytes until one message is whole; *used of them. GMPUNCHI_ANSWER_NONE if none became whole. */
 GMPUNCHI_FN int32_t gmpunchi_uplink_read(gmpunchi_uplink *uplink, uint64_t now, const uint8_t *data, size_t len,
                                          size_t *used) {
@@ -3703,9 +3710,7 @@ int32_t gmpunch_client_tcp_sent(gmpunch_client *client, uint32_t connection, siz
 int32_t gmpunch_client_tcp_writable(gmpunch_client *client, uint64_t now, uint32_t connection) {
     if (!client) return GMPUNCH_ERR_ARGUMENT;
     gmpunchi_advance(&client->object, now);
-    if (!gmpunchi_uplink_is(&client->uplink, connection)) return GMPUNCH_ERR_CONNECTION;
-    client->uplink.blocked = 0;
-    return GMPUNCH_OK;
+    return gmpunchi_uplink_writable(&client->uplink, connection);
 }
 
 /* ---- time ---- */
@@ -5168,9 +5173,7 @@ int32_t gmpunch_lobby_tcp_sent(gmpunch_lobby *lobby, uint32_t connection, size_t
 int32_t gmpunch_lobby_tcp_writable(gmpunch_lobby *lobby, uint64_t now, uint32_t connection) {
     if (!lobby) return GMPUNCH_ERR_ARGUMENT;
     gmpunchi_advance(&lobby->object, now);
-    if (!gmpunchi_uplink_is(&lobby->uplink, connection)) return GMPUNCH_ERR_CONNECTION;
-    lobby->uplink.blocked = 0;
-    return GMPUNCH_OK;
+    return gmpunchi_uplink_writable(&lobby->uplink, connection);
 }
 
 /* ---- time and output ---- */

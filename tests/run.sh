@@ -154,8 +154,8 @@ suite() {
         compile) cmake --build "$directory" -j "$jobs" ;;
         esac >"$directory/$step.log" 2>&1 || { tail -n 60 "$directory/$step.log" && count "$name ($step)" 0 1 0 && return 1; }
     done
-    [ "$tests" = none ] || echo "== $name: test"
     [ "$tests" != none ] || { count "$name (built)" 1 0 0 && return; }
+    echo "== $name: test"
     # shellcheck disable=SC2086 # $tests is several words
     (cd "$directory" && ctest --output-on-failure -j "$jobs" $tests </dev/null) 2>&1 | tee "$directory/test.log"
     local status=$? before=$failed results unit
