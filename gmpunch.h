@@ -159,6 +159,7 @@ answer (a classic peer, which never does, has a longer limit at the host and non
     GMPUNCH_NO_MASTER       without the master
     GMPUNCH_NO_STDLIB       without malloc and free: each config needs an allocator (or memory, for client and host)
     GMPUNCH_NO_STDIO        without gmpunch_log_stderr
+    GMPUNCH_POLL_ONLY       the master uses poll, not epoll (Linux) or kqueue (macOS, BSDs)
     GMPUNCH_ASSERT(x)       for internal checks, default assert(x)
 */
 #ifndef GMPUNCH_INCLUDED
@@ -1016,6 +1017,7 @@ GMPUNCH_API int32_t gmpunch_lobby_os_error(const gmpunch_lobby *lobby);
 GMPUNCH_API int32_t gmpunch_master_open(const gmpunch_master_config *config, gmpunch_master **master);
 /* As gmpunch_client_poll. event NULL: serves without events until timeout_ms have passed, then returns 0. */
 GMPUNCH_API int32_t gmpunch_master_poll(gmpunch_master *master, gmpunch_event *event, uint32_t timeout_ms);
+/* As gmpunch_client_waits. With epoll or kqueue one descriptor stands for all. */
 GMPUNCH_API int32_t gmpunch_master_waits(const gmpunch_master *master, gmpunch_wait *waits, uint32_t capacity);
 /* The address of bind number `index` (from 0); GMPUNCH_ERR_ARGUMENT if there are fewer. */
 GMPUNCH_API int32_t gmpunch_master_local_address(const gmpunch_master *master, uint32_t index, gmpunch_address *address);
@@ -1050,6 +1052,14 @@ GMPUNCH_API int32_t gmpunch_master_os_error(const gmpunch_master *master);
 #endif
 
 #if !defined(GMPUNCH_NO_SOCKETS)
+/* What the system has best to watch the many sockets of a master; without any of these it is poll. */
+#if !defined(GMPUNCH_POLL_ONLY) && !defined(GMPUNCH_NO_MASTER)
+#if defined(__linux__)
+#define GMPUNCHI_EPOLL
+#elif defined(__APPLE__) || defined(__FreeBSD__) || defined(__NetBSD__) || defined(__OpenBSD__) || defined(__DragonFly__)
+#define GMPUNCHI_KQUEUE
+#endif
+#endif
 #if defined(_WIN32)
 #if !defined(WIN32_LEAN_AND_MEAN)
 #define WIN32_LEAN_AND_MEAN
@@ -1072,6 +1082,11 @@ GMPUNCH_API int32_t gmpunch_master_os_error(const gmpunch_master *master);
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
+#if defined(GMPUNCHI_EPOLL)
+#include <sys/epoll.h>
+#elif defined(GMPUNCHI_KQUEUE)
+#include <sys/event.h>
+#endif
 #if !defined(CLOCK_MONOTONIC) || !defined(AI_ADDRCONFIG)
 #error "gmpunch: the C library hides sockets and clocks here. Include gmpunch.h first, or compile with -D_DEFAULT_SOURCE."
 #endif
@@ -5416,6 +5431,7 @@ struct gmpunch_master {
     uint32_t work_size;
     int32_t no_events;
     uint64_t accept_at; /* with sockets: when accepting resumes, GMPUNCHI_TIME_NEVER if it never stopped */
+    int32_t unread;     /* ... something may be left to be read */
     gmpunchi_master_event event[GMPUNCHI_MASTER_EVENTS];
     uint32_t event_first, events;
 };
@@ -6939,7 +6955,7 @@ uint64_t gmpunch_master_next_deadline(const gmpunch_master *master) {
     uint32_t i;
     if (!master) return GMPUNCHI_TIME_NEVER;
     /* a poll does not send without end */
-    if (master->object.drive && gmpunchi_master_has_output(master)) return master->object.now;
+    if (master->object.drive && (master->unread || gmpunchi_master_has_output(master))) return master->object.now;
     due = gmpunchi_earlier(master->accept_at, gmpunchi_earlier(gmpunchi_request_due(master), gmpunchi_stall_due(master)));
     due = gmpunchi_earlier(due, gmpunchi_cooling_due(master));
     for (i = 0; i < GMPUNCHI_LOBBY_KEPT; i++) {
@@ -7236,6 +7252,21 @@ typedef size_t gmpunchi_iolen;
 #define GMPUNCHI_SEND_FLAGS MSG_NOSIGNAL
 #else
 #define GMPUNCHI_SEND_FLAGS 0
+#endif
+
+#if defined(__linux__)
+/* Linux has these, but its C libraries declare them only with _GNU_SOURCE, which is the application's to define. */
+#if defined(__GLIBC__) ? !defined(__USE_GNU) : !defined(_GNU_SOURCE)
+#if defined(__cplusplus)
+extern "C" {
+#endif
+struct mmsghdr;
+extern int accept4(int socket, struct sockaddr *address, socklen_t *len, int flags);
+extern int recvmmsg(int socket, struct mmsghdr *messages, unsigned int count, int flags, struct timespec *timeout);
+#if defined(__cplusplus)
+}
+#endif
+#endif
 #endif
 
 GMPUNCHI_FN int32_t gmpunchi_net_error(void) {
@@ -7583,6 +7614,62 @@ GMPUNCHI_FN int32_t gmpunchi_udp_receive(uintptr_t socket, uint8_t *data, size_t
     return GMPUNCH_ERR_WOULD_BLOCK;
 }
 
+#define GMPUNCHI_BATCH 32u
+#define GMPUNCHI_BATCH_BYTES 512u /* of a datagram; a command is far shorter */
+
+#if defined(__linux__)
+typedef struct gmpunchi_batch_message { /* struct mmsghdr */
+    struct msghdr header;
+    unsigned int len;
+} gmpunchi_batch_message;
+#endif
+
+/* Datagrams read together. */
+typedef struct gmpunchi_batch {
+    int32_t len[GMPUNCHI_BATCH]; /* GMPUNCH_ERR_TOO_LONG for one that did not fit and is gone */
+    gmpunch_address from[GMPUNCHI_BATCH];
+    uint8_t data[GMPUNCHI_BATCH][GMPUNCHI_BATCH_BYTES];
+#if defined(__linux__)
+    gmpunchi_batch_message message[GMPUNCHI_BATCH];
+    struct iovec part[GMPUNCHI_BATCH];
+    struct sockaddr_storage address[GMPUNCHI_BATCH];
+#endif
+} gmpunchi_batch;
+
+/* Reads the next datagrams, as many as there are and fit: how many; 0 if there are none now. Fewer than *most means that
+   there were no more. */
+GMPUNCHI_FN uint32_t gmpunchi_udp_receive_batch(uintptr_t socket, gmpunchi_batch *batch, uint32_t *most) {
+#if defined(__linux__)
+    uint32_t tries, i;
+    *most = GMPUNCHI_BATCH;
+    for (i = 0; i < GMPUNCHI_BATCH; i++) {
+        struct msghdr *header = &batch->message[i].header;
+        if (header->msg_namelen == (socklen_t)sizeof batch->address[i]) break; /* the rest was not used since */
+        batch->part[i].iov_base = batch->data[i];
+        batch->part[i].iov_len = GMPUNCHI_BATCH_BYTES;
+        header->msg_name = &batch->address[i];
+        header->msg_namelen = (socklen_t)sizeof batch->address[i];
+        header->msg_iov = &batch->part[i];
+        header->msg_iovlen = 1;
+    }
+    for (tries = 0; tries < GMPUNCHI_SKIPPED_ERRORS; tries++) {
+        int got = recvmmsg((gmpunchi_handle)socket, (struct mmsghdr *)(void *)batch->message, GMPUNCHI_BATCH, 0, NULL);
+        if (got < 0 && gmpunchi_net_would_block(gmpunchi_net_error())) break;
+        for (i = 0; (int)i < got; i++) {
+            const gmpunchi_batch_message *message = &batch->message[i];
+            gmpunchi_from_sockaddr(&batch->address[i], &batch->from[i]);
+            batch->len[i] = message->header.msg_flags & MSG_TRUNC ? GMPUNCH_ERR_TOO_LONG : (int32_t)message->len;
+        }
+        if (got > 0) return (uint32_t)got;
+    }
+    return 0;
+#else
+    *most = 1;
+    batch->len[0] = gmpunchi_udp_receive(socket, batch->data[0], GMPUNCHI_BATCH_BYTES, &batch->from[0]);
+    return batch->len[0] == GMPUNCH_ERR_WOULD_BLOCK ? 0 : 1;
+#endif
+}
+
 /* What a TCP connection of this protocol needs: no delay, since messages are short and must not share a segment; and word of
    a peer that vanished, within about two minutes where the system lets it be set. */
 GMPUNCHI_FN void gmpunchi_tcp_prepare(uintptr_t socket) {
@@ -7600,6 +7687,32 @@ GMPUNCHI_FN void gmpunchi_tcp_prepare(uintptr_t socket) {
 #if defined(TCP_USER_TIMEOUT)
     gmpunchi_socket_set(socket, IPPROTO_TCP, TCP_USER_TIMEOUT, 60000);
 #endif
+}
+
+/* The next connection that waits at a listener, prepared; GMPUNCHI_NO_SOCKET and the system's error if there is none. */
+GMPUNCHI_FN uintptr_t gmpunchi_tcp_accept(uintptr_t listener, gmpunch_address *from) {
+    struct sockaddr_storage address;
+    gmpunchi_socklen len = (gmpunchi_socklen)sizeof address;
+    uintptr_t accepted;
+    memset(&address, 0, sizeof address);
+#if defined(__linux__)
+    /* the options are inherited from the listener, which has them all */
+    accepted = (uintptr_t)accept4((gmpunchi_handle)listener, (struct sockaddr *)(void *)&address, &len,
+                                  SOCK_NONBLOCK | SOCK_CLOEXEC);
+#else
+    accepted = (uintptr_t)accept((gmpunchi_handle)listener, (struct sockaddr *)(void *)&address, &len);
+    if (accepted != GMPUNCHI_NO_SOCKET) {
+        if (gmpunchi_socket_prepare(accepted)) {
+            int32_t error = gmpunchi_net_error();
+            gmpunchi_socket_close(&accepted);
+            gmpunchi_net_set_error(error);
+            return accepted;
+        }
+        gmpunchi_tcp_prepare(accepted);
+    }
+#endif
+    if (accepted != GMPUNCHI_NO_SOCKET) gmpunchi_from_sockaddr(&address, from);
+    return accepted;
 }
 
 /* Begins to connect, from the local IP if it has one of the same family. *os_error is set if it failed at once. */
@@ -7702,6 +7815,271 @@ GMPUNCHI_FN int32_t gmpunchi_wait(gmpunchi_pollfd *entries, uint32_t count, uint
     for (i = 0; ready < 0 && i < count; i++) entries[i].revents = 0;
     return ready;
 }
+
+/* For an application that waits in its own loop. */
+GMPUNCHI_FN void gmpunchi_wait_from(gmpunch_wait *wait, const gmpunchi_pollfd *entry) {
+    wait->socket = (uintptr_t)entry->fd;
+    wait->events = (entry->events & POLLIN ? (uint32_t)GMPUNCH_WAIT_READ : 0u) |
+                   (entry->events & POLLOUT ? (uint32_t)GMPUNCH_WAIT_WRITE : 0u);
+    wait->reserved = 0;
+}
+
+/* ---- many sockets: epoll, kqueue or poll ---- */
+
+#if !defined(GMPUNCH_NO_MASTER)
+
+#define GMPUNCHI_READY_READ 1u
+#define GMPUNCHI_READY_WRITE 2u
+#define GMPUNCHI_READY_LAST 4u /* an error, or the other side sends no more: worth reading to the end */
+#define GMPUNCHI_READY_MAX 256u
+
+/* A socket is ready. epoll and kqueue tell that once (edge-triggered): who is told reads until nothing is left, or remembers
+   that something is. */
+typedef struct gmpunchi_ready {
+    uint32_t key;
+    uint32_t what;
+} gmpunchi_ready;
+
+#if defined(GMPUNCHI_EPOLL) || defined(GMPUNCHI_KQUEUE)
+
+typedef struct gmpunchi_watch {
+    int queue;
+    uint32_t at, count; /* of what was ready */
+#if defined(GMPUNCHI_EPOLL)
+    struct epoll_event event[GMPUNCHI_READY_MAX];
+#else
+    struct kevent event[GMPUNCHI_READY_MAX];
+#endif
+} gmpunchi_watch;
+
+GMPUNCHI_FN int32_t gmpunchi_watch_open(gmpunchi_watch *watch, const gmpunch_allocator *allocator) {
+    (void)allocator;
+    watch->at = watch->count = 0;
+#if defined(GMPUNCHI_EPOLL)
+    watch->queue = epoll_create1(EPOLL_CLOEXEC);
+#else
+    watch->queue = kqueue();
+    if (watch->queue >= 0) fcntl(watch->queue, F_SETFD, FD_CLOEXEC);
+#endif
+    return watch->queue < 0 ? gmpunchi_net_result(gmpunchi_net_error()) : GMPUNCH_OK;
+}
+
+GMPUNCHI_FN void gmpunchi_watch_close(gmpunchi_watch *watch) {
+    uintptr_t queue = (uintptr_t)watch->queue;
+    if (watch->queue >= 0) gmpunchi_socket_close(&queue);
+    watch->queue = -1;
+}
+
+#if defined(GMPUNCHI_EPOLL)
+GMPUNCHI_FN int32_t gmpunchi_watch_control(const gmpunchi_watch *watch, int operation, uintptr_t socket, uint32_t key,
+                                           uint32_t what) {
+    struct epoll_event event;
+    memset(&event, 0, sizeof event);
+    event.events = (uint32_t)EPOLLET;
+    if (what & GMPUNCHI_READY_READ) event.events |= (uint32_t)EPOLLIN | (uint32_t)EPOLLRDHUP;
+    if (what & GMPUNCHI_READY_WRITE) event.events |= (uint32_t)EPOLLOUT;
+    event.data.u32 = key;
+    return epoll_ctl(watch->queue, operation, (gmpunchi_handle)socket, &event) ? GMPUNCH_ERR_MEMORY : GMPUNCH_OK;
+}
+
+/* Watches for something to read. */
+GMPUNCHI_FN int32_t gmpunchi_watch_add(gmpunchi_watch *watch, uintptr_t socket, uint32_t key) {
+    return gmpunchi_watch_control(watch, EPOLL_CTL_ADD, socket, key, GMPUNCHI_READY_READ);
+}
+
+/* Watches for this from now on; what is ready already is told once more. */
+GMPUNCHI_FN void gmpunchi_watch_set(gmpunchi_watch *watch, uintptr_t socket, uint32_t key, uint32_t what) {
+    gmpunchi_watch_control(watch, EPOLL_CTL_MOD, socket, key, what);
+}
+#else
+GMPUNCHI_FN int32_t gmpunchi_watch_control(const gmpunchi_watch *watch, uintptr_t socket, uint32_t key, int filter, int on) {
+    struct kevent change;
+    EV_SET(&change, socket, filter, on ? EV_ADD | EV_CLEAR : EV_DELETE, 0, 0, (void *)(uintptr_t)key);
+    return kevent(watch->queue, &change, 1, NULL, 0, NULL) < 0 ? GMPUNCH_ERR_MEMORY : GMPUNCH_OK;
+}
+
+GMPUNCHI_FN int32_t gmpunchi_watch_add(gmpunchi_watch *watch, uintptr_t socket, uint32_t key) {
+    return gmpunchi_watch_control(watch, socket, key, EVFILT_READ, 1);
+}
+
+GMPUNCHI_FN void gmpunchi_watch_set(gmpunchi_watch *watch, uintptr_t socket, uint32_t key, uint32_t what) {
+    gmpunchi_watch_control(watch, socket, key, EVFILT_READ, (what & GMPUNCHI_READY_READ) != 0);
+    gmpunchi_watch_control(watch, socket, key, EVFILT_WRITE, (what & GMPUNCHI_READY_WRITE) != 0);
+}
+#endif
+
+/* Before a socket is closed, which ends the watching by itself. */
+GMPUNCHI_FN void gmpunchi_watch_remove(gmpunchi_watch *watch, uint32_t key) {
+    (void)watch;
+    (void)key;
+}
+
+/* Waits; GMPUNCH_NEVER: without end. */
+GMPUNCHI_FN void gmpunchi_watch_wait(gmpunchi_watch *watch, uint32_t timeout_ms) {
+    int count;
+#if defined(GMPUNCHI_EPOLL)
+    count = epoll_wait(watch->queue, watch->event, (int)GMPUNCHI_READY_MAX, timeout_ms > 0x7fffffffu ? -1 : (int)timeout_ms);
+#else
+    struct timespec limit;
+    limit.tv_sec = (time_t)(timeout_ms / 1000u);
+    limit.tv_nsec = (long)(timeout_ms % 1000u) * 1000000;
+    count = kevent(watch->queue, NULL, 0, watch->event, (int)GMPUNCHI_READY_MAX, timeout_ms > 0x7fffffffu ? NULL : &limit);
+#endif
+    watch->at = 0;
+    watch->count = count > 0 ? (uint32_t)count : 0;
+}
+
+/* The next socket that is ready; 0 after the last. It may have been removed meanwhile. */
+GMPUNCHI_FN int32_t gmpunchi_watch_next(gmpunchi_watch *watch, gmpunchi_ready *ready) {
+    if (watch->at == watch->count) return 0;
+#if defined(GMPUNCHI_EPOLL)
+    {
+        uint32_t events = watch->event[watch->at].events;
+        ready->key = watch->event[watch->at++].data.u32;
+        ready->what = (events & (uint32_t)(EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR) ? GMPUNCHI_READY_READ : 0u) |
+                      (events & (uint32_t)EPOLLOUT ? GMPUNCHI_READY_WRITE : 0u) |
+                      (events & (uint32_t)(EPOLLRDHUP | EPOLLHUP | EPOLLERR) ? GMPUNCHI_READY_LAST : 0u);
+    }
+#else
+    {
+        const struct kevent *event = &watch->event[watch->at++];
+        ready->key = (uint32_t)(uintptr_t)event->udata;
+        ready->what = (event->filter == EVFILT_WRITE ? GMPUNCHI_READY_WRITE : GMPUNCHI_READY_READ) |
+                      (event->flags & (EV_EOF | EV_ERROR) ? GMPUNCHI_READY_READ | GMPUNCHI_READY_LAST : 0u);
+    }
+#endif
+    return 1;
+}
+
+/* What an application waits for in its own loop: the queue stands for all. */
+GMPUNCHI_FN uint32_t gmpunchi_watch_waits(const gmpunchi_watch *watch, gmpunch_wait *waits, uint32_t capacity) {
+    if (capacity) {
+        waits->socket = (uintptr_t)watch->queue;
+        waits->events = GMPUNCH_WAIT_READ;
+        waits->reserved = 0;
+    }
+    return 1;
+}
+
+#else
+
+/* Keys below GMPUNCHI_WATCH_KEYS and those above have places of their own; of the latter the low bits count. */
+#define GMPUNCHI_WATCH_KEYS (2u * GMPUNCH_MASTER_MAX_BINDS)
+
+typedef struct gmpunchi_watch {
+    gmpunch_allocator allocator;
+    gmpunchi_pollfd *entry;
+    uint32_t *key;   /* of each entry */
+    uint32_t *place; /* the entry of each key */
+    uint32_t entries, capacity;
+    uint32_t at, count; /* what was ready is among the first `at`, `count` of them */
+} gmpunchi_watch;
+
+GMPUNCHI_FN int32_t gmpunchi_watch_open(gmpunchi_watch *watch, const gmpunch_allocator *allocator) {
+    memset(watch, 0, sizeof *watch);
+    watch->allocator = *allocator;
+    return GMPUNCH_OK;
+}
+
+GMPUNCHI_FN size_t gmpunchi_watch_bytes(uint32_t capacity) {
+    return capacity * (sizeof(gmpunchi_pollfd) + 2 * sizeof(uint32_t));
+}
+
+GMPUNCHI_FN void gmpunchi_watch_close(gmpunchi_watch *watch) {
+    if (watch->capacity) watch->allocator.free(watch->entry, gmpunchi_watch_bytes(watch->capacity), watch->allocator.user);
+    watch->capacity = 0;
+}
+
+GMPUNCHI_FN uint32_t gmpunchi_watch_place(uint32_t key) {
+    return key < GMPUNCHI_WATCH_KEYS ? key : GMPUNCHI_WATCH_KEYS + (key & (GMPUNCHI_MASTER_LIMIT - 1));
+}
+
+/* Makes room for one entry more, and for this place. */
+GMPUNCHI_FN int32_t gmpunchi_watch_grow(gmpunchi_watch *watch, uint32_t place) {
+    uint32_t capacity = watch->capacity ? watch->capacity : 64;
+    uint8_t *block;
+    gmpunchi_pollfd *entry;
+    uint32_t *key, *places;
+    while (capacity <= place || capacity <= watch->entries) capacity *= 2;
+    if (capacity == watch->capacity) return GMPUNCH_OK;
+    block = (uint8_t *)watch->allocator.alloc(gmpunchi_watch_bytes(capacity), watch->allocator.user);
+    if (!block) return GMPUNCH_ERR_MEMORY;
+    entry = (gmpunchi_pollfd *)(void *)block;
+    key = (uint32_t *)(void *)(entry + capacity);
+    places = key + capacity;
+    if (watch->capacity) {
+        memcpy(entry, watch->entry, watch->capacity * sizeof *entry);
+        memcpy(key, watch->key, watch->capacity * sizeof *key);
+        memcpy(places, watch->place, watch->capacity * sizeof *places);
+        gmpunchi_watch_close(watch);
+    }
+    watch->entry = entry;
+    watch->key = key;
+    watch->place = places;
+    watch->capacity = capacity;
+    return GMPUNCH_OK;
+}
+
+/* Watches for something to read. */
+GMPUNCHI_FN int32_t gmpunchi_watch_add(gmpunchi_watch *watch, uintptr_t socket, uint32_t key) {
+    uint32_t place = gmpunchi_watch_place(key);
+    if (gmpunchi_watch_grow(watch, place)) return GMPUNCH_ERR_MEMORY;
+    watch->entry[watch->entries].fd = (gmpunchi_handle)socket;
+    watch->entry[watch->entries].events = POLLIN;
+    watch->entry[watch->entries].revents = 0;
+    watch->key[watch->entries] = key;
+    watch->place[place] = watch->entries++;
+    return GMPUNCH_OK;
+}
+
+/* Watches for this from now on. */
+GMPUNCHI_FN void gmpunchi_watch_set(gmpunchi_watch *watch, uintptr_t socket, uint32_t key, uint32_t what) {
+    (void)socket;
+    watch->entry[watch->place[gmpunchi_watch_place(key)]].events =
+        (short)((what & GMPUNCHI_READY_READ ? POLLIN : 0) | (what & GMPUNCHI_READY_WRITE ? POLLOUT : 0));
+}
+
+/* Before a socket is closed. The last entry takes its place; during gmpunchi_watch_next one that was told of, or is this. */
+GMPUNCHI_FN void gmpunchi_watch_remove(gmpunchi_watch *watch, uint32_t key) {
+    uint32_t at = watch->place[gmpunchi_watch_place(key)], last = --watch->entries;
+    watch->entry[at] = watch->entry[last];
+    watch->key[at] = watch->key[last];
+    watch->place[gmpunchi_watch_place(watch->key[at])] = at;
+}
+
+/* Waits; GMPUNCH_NEVER: without end. */
+GMPUNCHI_FN void gmpunchi_watch_wait(gmpunchi_watch *watch, uint32_t timeout_ms) {
+    int32_t count = gmpunchi_wait(watch->entry, watch->entries, timeout_ms);
+    watch->at = watch->entries;
+    watch->count = count > 0 ? (uint32_t)count : 0;
+}
+
+/* The next socket that is ready; 0 after the last. */
+GMPUNCHI_FN int32_t gmpunchi_watch_next(gmpunchi_watch *watch, gmpunchi_ready *ready) {
+    while (watch->count && watch->at) {
+        const gmpunchi_pollfd *entry;
+        if (--watch->at >= watch->entries) continue;
+        entry = &watch->entry[watch->at];
+        if (!entry->revents) continue;
+        watch->count--;
+        ready->key = watch->key[watch->at];
+        ready->what = (entry->revents & ~POLLOUT ? GMPUNCHI_READY_READ : 0u) |
+                      (entry->revents & POLLOUT ? GMPUNCHI_READY_WRITE : 0u) |
+                      (entry->revents & ~(POLLIN | POLLOUT) ? GMPUNCHI_READY_LAST : 0u);
+        return 1;
+    }
+    return 0;
+}
+
+/* What an application waits for in its own loop. */
+GMPUNCHI_FN uint32_t gmpunchi_watch_waits(const gmpunchi_watch *watch, gmpunch_wait *waits, uint32_t capacity) {
+    uint32_t i;
+    for (i = 0; i < watch->entries && i < capacity; i++) gmpunchi_wait_from(&waits[i], &watch->entry[i]);
+    return watch->entries;
+}
+
+#endif
+#endif /* GMPUNCH_NO_MASTER */
 
 /* Looks a name up; returns how many addresses were found. May block. */
 GMPUNCHI_FN uint32_t gmpunchi_lookup(const char *name, uint16_t port, gmpunch_address *addresses, uint32_t capacity) {
@@ -8386,13 +8764,6 @@ int32_t gmpunch_lobby_resolve(gmpunch_lobby *lobby) {
     return result ? result : gmpunch_lobby_set_master(lobby, gmpunch_now(), resolved.master, resolved.count);
 }
 
-GMPUNCHI_FN void gmpunchi_wait_from(gmpunch_wait *wait, const gmpunchi_pollfd *entry) {
-    wait->socket = (uintptr_t)entry->fd;
-    wait->events = (entry->events & POLLIN ? (uint32_t)GMPUNCH_WAIT_READ : 0u) |
-                   (entry->events & POLLOUT ? (uint32_t)GMPUNCH_WAIT_WRITE : 0u);
-    wait->reserved = 0;
-}
-
 GMPUNCHI_FN int32_t gmpunchi_drive_waits(const gmpunchi_drive *drive, gmpunch_wait *waits, uint32_t capacity) {
     gmpunchi_pollfd entries[GMPUNCHI_DRIVE_SOCKETS + 1];
     uint32_t index[GMPUNCHI_DRIVE_SOCKETS + 1], count, i;
@@ -8450,77 +8821,84 @@ int32_t gmpunch_lobby_os_error(const gmpunch_lobby *lobby) { return lobby ? lobb
 
 #if !defined(GMPUNCH_NO_MASTER)
 
-#define GMPUNCHI_MASTER_RX 4096u              /* bytes read at once; a command over UDP is far shorter */
-#define GMPUNCHI_MASTER_ACCEPTS 64u           /* per round and listener */
-#define GMPUNCHI_MASTER_DATAGRAMS 256u        /* per round and socket */
+#define GMPUNCHI_MASTER_RX 4096u              /* bytes read at once */
+#define GMPUNCHI_MASTER_READS 4u              /* of a connection, before others get their turn */
+#define GMPUNCHI_MASTER_ACCEPTS 64u           /* ... of a listener */
+#define GMPUNCHI_MASTER_DATAGRAMS 256u        /* ... of a UDP socket */
 #define GMPUNCHI_MASTER_SENDS 256u            /* per round */
 #define GMPUNCHI_MASTER_SEND_BYTES (1u << 20) /* ... and no more once so much was sent: others want to be read */
 #define GMPUNCHI_MASTER_ROUNDS 16u            /* of sending and reading, with no time to wait */
 #define GMPUNCHI_CLOCK_MS 1000u               /* the system's clock is looked at so often: it may be set */
 #define GMPUNCHI_ACCEPT_PAUSE_MS 100u         /* without descriptors left */
 #define GMPUNCHI_BIND_TRIES 32u               /* for a port that is free for TCP and UDP */
+#define GMPUNCHI_READ_ALL 0xfffffffeu         /* in gmpunchi_slot: not in the list */
 
-/* The sockets of a master. Entries 0 to 2 * binds - 1 are UDP and TCP listener of each bind in turn, the others its
-   connections; place[] finds the entry of a connection by the low bits of its id. */
+/* An address that the master listens at. Its sockets are watched with the keys 2 * i (UDP) and 2 * i + 1 (TCP). */
+typedef struct gmpunchi_bind {
+    uintptr_t udp, tcp;
+    int32_t udp_unread, tcp_unread; /* something may be left */
+} gmpunchi_bind;
+
+/* The socket of a connection, in the place that its id has in the master. Watched with that id as key. */
+typedef struct gmpunchi_slot {
+    gmpunchi_handle socket;
+    uint32_t next_unread; /* in the list of those of which something may be left; one that was closed stays there */
+} gmpunchi_slot;
+
+/* The sockets of a master. */
 typedef struct gmpunchi_master_drive {
+    gmpunchi_watch watch;
+    gmpunchi_bind bind[GMPUNCH_MASTER_MAX_BINDS];
     uint32_t binds;
-    uint8_t family[GMPUNCH_MASTER_MAX_BINDS];
-    gmpunchi_pollfd *entry;
-    uint32_t *connection; /* id of each entry's connection */
-    uint32_t *place;      /* as long as entry */
-    uint32_t entries, capacity;
+    gmpunchi_pool slot; /* only its chunks: the places are those of the master's connections */
+    uint32_t unread_first, unread_last;
     uint64_t clock_at; /* when to look at the system's clock again */
     uint8_t rx[GMPUNCHI_MASTER_RX];
+    gmpunchi_batch batch;
 } gmpunchi_master_drive;
 
-GMPUNCHI_FN size_t gmpunchi_master_drive_bytes(uint32_t capacity) {
-    return capacity * (sizeof(gmpunchi_pollfd) + 2 * sizeof(uint32_t));
+GMPUNCHI_FN void *gmpunchi_master_drive_alloc(size_t size, void *user) {
+    return gmpunchi_master_alloc((gmpunch_master *)user, size);
 }
 
-/* Makes room for `needed` entries and connection places. */
-GMPUNCHI_FN int32_t gmpunchi_master_drive_grow(gmpunch_master *master, gmpunchi_master_drive *drive, uint32_t needed) {
-    uint32_t capacity = drive->capacity ? drive->capacity : 64;
-    uint8_t *block;
-    gmpunchi_pollfd *entry;
-    uint32_t *connection, *place;
-    while (capacity < needed) capacity *= 2;
-    if (capacity == drive->capacity) return GMPUNCH_OK;
-    block = (uint8_t *)gmpunchi_master_alloc(master, gmpunchi_master_drive_bytes(capacity));
-    if (!block) return GMPUNCH_ERR_MEMORY;
-    entry = (gmpunchi_pollfd *)(void *)block;
-    connection = (uint32_t *)(void *)(entry + capacity);
-    place = connection + capacity;
-    if (drive->capacity) {
-        memcpy(entry, drive->entry, drive->capacity * sizeof *entry);
-        memcpy(connection, drive->connection, drive->capacity * sizeof *connection);
-        memcpy(place, drive->place, drive->capacity * sizeof *place);
-        gmpunchi_master_release(master, drive->entry, gmpunchi_master_drive_bytes(drive->capacity));
+GMPUNCHI_FN void gmpunchi_master_drive_free(void *memory, size_t size, void *user) {
+    gmpunchi_master_release((gmpunch_master *)user, memory, size);
+}
+
+GMPUNCHI_FN gmpunchi_slot *gmpunchi_slot_at(const gmpunchi_master_drive *drive, uint32_t connection) {
+    return (gmpunchi_slot *)gmpunchi_pool_at(&drive->slot, connection & (GMPUNCHI_MASTER_LIMIT - 1));
+}
+
+GMPUNCHI_FN int32_t gmpunchi_master_drive_add(gmpunch_master *master, gmpunchi_master_drive *drive, uintptr_t socket,
+                                              uint32_t connection) {
+    gmpunchi_slot *slot;
+    while (gmpunchi_pool_capacity(&drive->slot) <= (connection & (GMPUNCHI_MASTER_LIMIT - 1))) {
+        uint32_t items = gmpunchi_pool_chunk_items(drive->slot.chunks), i;
+        uint8_t *chunk = (uint8_t *)gmpunchi_master_alloc(master, (size_t)items * drive->slot.item_size);
+        if (!chunk) return GMPUNCH_ERR_MEMORY;
+        drive->slot.chunk[drive->slot.chunks++] = chunk;
+        for (i = 0; i < items; i++) ((gmpunchi_slot *)(void *)chunk)[i].next_unread = GMPUNCHI_READ_ALL;
     }
-    drive->entry = entry;
-    drive->connection = connection;
-    drive->place = place;
-    drive->capacity = capacity;
-    return GMPUNCH_OK;
+    slot = gmpunchi_slot_at(drive, connection);
+    slot->socket = (gmpunchi_handle)socket;
+    return gmpunchi_watch_add(&drive->watch, socket, connection);
 }
 
-GMPUNCHI_FN void gmpunchi_master_drive_add(gmpunchi_master_drive *drive, uintptr_t socket, uint32_t connection) {
-    drive->entry[drive->entries].fd = (gmpunchi_handle)socket;
-    drive->entry[drive->entries].events = POLLIN;
-    drive->entry[drive->entries].revents = 0;
-    drive->connection[drive->entries] = connection;
-    if (connection) drive->place[connection & (GMPUNCHI_MASTER_LIMIT - 1)] = drive->entries;
-    drive->entries++;
-}
-
-/* Closes the socket of an entry; the last entry takes its place. */
-GMPUNCHI_FN void gmpunchi_master_drive_remove(gmpunchi_master_drive *drive, uint32_t at) {
-    uintptr_t socket = (uintptr_t)drive->entry[at].fd;
-    uint32_t last = --drive->entries;
+/* Closes the socket of a connection. */
+GMPUNCHI_FN void gmpunchi_master_drive_remove(gmpunchi_master_drive *drive, uint32_t connection) {
+    uintptr_t socket = (uintptr_t)gmpunchi_slot_at(drive, connection)->socket;
+    gmpunchi_watch_remove(&drive->watch, connection);
     gmpunchi_socket_close(&socket);
-    if (at == last) return;
-    drive->entry[at] = drive->entry[last];
-    drive->connection[at] = drive->connection[last];
-    drive->place[drive->connection[at] & (GMPUNCHI_MASTER_LIMIT - 1)] = at;
+}
+
+/* Something may be left to be read of a connection. */
+GMPUNCHI_FN void gmpunchi_master_drive_unread(gmpunchi_master_drive *drive, uint32_t connection) {
+    uint32_t index = connection & (GMPUNCHI_MASTER_LIMIT - 1);
+    if (gmpunchi_slot_at(drive, index)->next_unread != GMPUNCHI_READ_ALL) return;
+    gmpunchi_slot_at(drive, index)->next_unread = GMPUNCHI_NONE;
+    if (drive->unread_first == GMPUNCHI_NONE) drive->unread_first = index;
+    else gmpunchi_slot_at(drive, drive->unread_last)->next_unread = index;
+    drive->unread_last = index;
 }
 
 /* Does what the master wants done; 1 if there may be more. After the making of a list others get their turn. */
@@ -8531,21 +8909,21 @@ GMPUNCHI_FN int32_t gmpunchi_master_drive_flush(gmpunch_master *master, gmpunchi
     for (sends = 0; sends < GMPUNCHI_MASTER_SENDS && bytes < GMPUNCHI_MASTER_SEND_BYTES &&
                     built == master->stats.lobby_built + master->stats.refused_lobby;
          sends++) {
-        uint32_t at;
+        uintptr_t socket;
         int32_t os_error = 0, sent;
         if (gmpunch_master_next_transmit(master, &transmit) <= 0) return 0;
-        at = drive->place[transmit.connection & (GMPUNCHI_MASTER_LIMIT - 1)];
         if (transmit.kind == GMPUNCH_TRANSMIT_TCP_CLOSE) {
-            gmpunchi_master_drive_remove(drive, at);
+            gmpunchi_master_drive_remove(drive, transmit.connection);
             continue;
         }
-        sent = gmpunchi_tcp_send((uintptr_t)drive->entry[at].fd, transmit.data, transmit.len, &os_error);
+        socket = (uintptr_t)gmpunchi_slot_at(drive, transmit.connection)->socket;
+        sent = gmpunchi_tcp_send(socket, transmit.data, transmit.len, &os_error);
         if (sent < 0) {
             if (gmpunch_master_tcp_closed(master, now, transmit.connection, os_error) == GMPUNCH_OK)
-                gmpunchi_master_drive_remove(drive, at);
+                gmpunchi_master_drive_remove(drive, transmit.connection);
         } else if ((uint32_t)sent < transmit.len) {
             gmpunch_master_tcp_sent(master, transmit.connection, (size_t)sent);
-            drive->entry[at].events = POLLIN | POLLOUT;
+            gmpunchi_watch_set(&drive->watch, socket, transmit.connection, GMPUNCHI_READY_READ | GMPUNCHI_READY_WRITE);
         }
         if (sent > 0) bytes += (uint32_t)sent;
     }
@@ -8555,91 +8933,135 @@ GMPUNCHI_FN int32_t gmpunchi_master_drive_flush(gmpunch_master *master, gmpunchi
 /* Stops or resumes accepting. */
 GMPUNCHI_FN void gmpunchi_master_drive_listen(gmpunchi_master_drive *drive, int32_t on) {
     uint32_t i;
-    for (i = 0; i < drive->binds; i++) drive->entry[2 * i + 1].events = on ? POLLIN : 0;
+    for (i = 0; i < drive->binds; i++)
+        gmpunchi_watch_set(&drive->watch, drive->bind[i].tcp, 2 * i + 1, on ? GMPUNCHI_READY_READ : 0);
 }
 
-GMPUNCHI_FN void gmpunchi_master_drive_accept(gmpunch_master *master, gmpunchi_master_drive *drive, uint64_t now,
-                                              uint32_t at) {
+/* Accepts what waits; 1 if there may be more. */
+GMPUNCHI_FN int32_t gmpunchi_master_drive_accept(gmpunch_master *master, gmpunchi_master_drive *drive, uint64_t now,
+                                                 uintptr_t listener) {
     uint32_t i, connection;
     for (i = 0; i < GMPUNCHI_MASTER_ACCEPTS; i++) {
-        struct sockaddr_storage address;
-        gmpunchi_socklen len = (gmpunchi_socklen)sizeof address;
         gmpunch_address from;
-        uintptr_t accepted;
-        memset(&address, 0, sizeof address);
-        accepted = (uintptr_t)accept(drive->entry[at].fd, (struct sockaddr *)(void *)&address, &len);
+        uintptr_t accepted = gmpunchi_tcp_accept(listener, &from);
         if (accepted == GMPUNCHI_NO_SOCKET) {
             int32_t error = gmpunchi_net_error();
-            if (gmpunchi_net_would_block(error)) return;
+            if (gmpunchi_net_would_block(error)) return 0;
             master->object.os_error = error;
             if (gmpunchi_net_result(error) != GMPUNCH_ERR_DESCRIPTORS) continue; /* that one is gone, maybe not the next */
             gmpunchi_log(&master->object, GMPUNCH_LOG_ERROR, GMPUNCH_LOG_ITEM_SOCKET, "no socket descriptors left", NULL);
             master->accept_at = now + GMPUNCHI_ACCEPT_PAUSE_MS;
             gmpunchi_master_drive_listen(drive, 0);
-            return;
+            return 0;
         }
-        gmpunchi_from_sockaddr(&address, &from);
-        if (gmpunchi_socket_prepare(accepted) || gmpunch_master_tcp_accepted(master, now, &from, &connection)) {
+        if (gmpunch_master_tcp_accepted(master, now, &from, &connection)) {
             gmpunchi_socket_close(&accepted);
-            continue;
-        }
-        gmpunchi_tcp_prepare(accepted);
-        if (gmpunchi_master_drive_grow(master, drive, drive->entries + 1) ||
-            gmpunchi_master_drive_grow(master, drive, (connection & (GMPUNCHI_MASTER_LIMIT - 1)) + 1)) {
+        } else if (gmpunchi_master_drive_add(master, drive, accepted, connection)) {
             gmpunch_master_tcp_closed(master, now, connection, 0);
             gmpunchi_socket_close(&accepted);
-            continue;
         }
-        gmpunchi_master_drive_add(drive, accepted, connection);
     }
+    return 1;
 }
 
-GMPUNCHI_FN void gmpunchi_master_drive_read(gmpunch_master *master, gmpunchi_master_drive *drive, uint64_t now,
-                                            uint32_t at) {
-    gmpunchi_pollfd *entry = &drive->entry[at];
-    int32_t got, os_error;
-    uint32_t i;
-    if (at < 2 * drive->binds) {
-        if (at % 2) {
-            gmpunchi_master_drive_accept(master, drive, now, at);
-            return;
-        }
-        for (i = 0; i < GMPUNCHI_MASTER_DATAGRAMS; i++) {
-            gmpunch_address from;
-            got = gmpunchi_udp_receive((uintptr_t)entry->fd, drive->rx, sizeof drive->rx, &from);
-            if (got == GMPUNCH_ERR_WOULD_BLOCK) return;
-            if (got >= 0) gmpunch_master_input_udp(master, now, &from, at / 2, drive->rx, (size_t)got);
-            else {
+/* Reads datagrams; 1 if there may be more. */
+GMPUNCHI_FN int32_t gmpunchi_master_drive_read_udp(gmpunch_master *master, gmpunchi_master_drive *drive, uint64_t now,
+                                                   uint32_t index) {
+    uint32_t read = 0, got, most, i;
+    do {
+        got = gmpunchi_udp_receive_batch(drive->bind[index].udp, &drive->batch, &most);
+        for (i = 0; i < got; i++) {
+            if (drive->batch.len[i] >= 0) {
+                gmpunch_master_input_udp(master, now, &drive->batch.from[i], index, drive->batch.data[i],
+                                         (size_t)drive->batch.len[i]);
+            } else {
                 master->stats.udp_received++;
                 master->stats.udp_ignored++;
             }
         }
+        read += got;
+        if (got < most) return 0;
+    } while (read < GMPUNCHI_MASTER_DATAGRAMS);
+    return 1;
+}
+
+/* Reads a connection; with `last` to its end, otherwise a read that was not filled says that there is no more now. */
+GMPUNCHI_FN void gmpunchi_master_drive_read_tcp(gmpunch_master *master, gmpunchi_master_drive *drive, uint64_t now,
+                                                uint32_t connection, int32_t last) {
+    int32_t got, os_error;
+    uint32_t i;
+    for (i = 0; i < GMPUNCHI_MASTER_READS; i++) {
+        uintptr_t socket = (uintptr_t)gmpunchi_slot_at(drive, connection)->socket;
+        got = gmpunchi_tcp_receive(socket, drive->rx, sizeof drive->rx, &os_error);
+        if (got < 0) {
+            if (gmpunch_master_tcp_closed(master, now, connection, os_error) == GMPUNCH_OK)
+                gmpunchi_master_drive_remove(drive, connection);
+            return;
+        }
+        if (got > 0 && gmpunch_master_tcp_data(master, now, connection, drive->rx, (size_t)got)) return; /* to be closed */
+        if (got == 0 || (!last && (size_t)got < sizeof drive->rx)) return;
+    }
+    gmpunchi_master_drive_unread(drive, connection);
+}
+
+/* Reads what earlier rounds left unread. */
+GMPUNCHI_FN void gmpunchi_master_drive_read_on(gmpunch_master *master, gmpunchi_master_drive *drive, uint64_t now) {
+    uint32_t last = drive->unread_last, index, i;
+    for (i = 0; i < drive->binds; i++) {
+        gmpunchi_bind *bind_at = &drive->bind[i];
+        if (bind_at->udp_unread) bind_at->udp_unread = gmpunchi_master_drive_read_udp(master, drive, now, i);
+        if (bind_at->tcp_unread) bind_at->tcp_unread = gmpunchi_master_drive_accept(master, drive, now, bind_at->tcp);
+    }
+    if (drive->unread_first == GMPUNCHI_NONE) return;
+    do {
+        gmpunchi_slot *slot;
+        index = drive->unread_first;
+        slot = gmpunchi_slot_at(drive, index);
+        drive->unread_first = slot->next_unread;
+        slot->next_unread = GMPUNCHI_READ_ALL;
+        if (gmpunchi_connection_at(master, index)->generation)
+            gmpunchi_master_drive_read_tcp(master, drive, now, gmpunchi_connection_id(master, index), 1);
+    } while (index != last);
+}
+
+GMPUNCHI_FN int32_t gmpunchi_master_drive_has_unread(const gmpunchi_master_drive *drive) {
+    uint32_t i;
+    int32_t unread = drive->unread_first != GMPUNCHI_NONE;
+    for (i = 0; i < drive->binds; i++) unread |= drive->bind[i].udp_unread | drive->bind[i].tcp_unread;
+    return unread;
+}
+
+/* A socket is ready. */
+GMPUNCHI_FN void gmpunchi_master_drive_ready(gmpunch_master *master, gmpunchi_master_drive *drive, uint64_t now,
+                                             const gmpunchi_ready *ready) {
+    if (ready->key < 2 * drive->binds) {
+        gmpunchi_bind *bind_at = &drive->bind[ready->key / 2];
+        if (ready->key % 2) bind_at->tcp_unread = gmpunchi_master_drive_accept(master, drive, now, bind_at->tcp);
+        else bind_at->udp_unread = gmpunchi_master_drive_read_udp(master, drive, now, ready->key / 2);
         return;
     }
-    if (entry->revents & POLLOUT) {
-        entry->events = POLLIN;
-        gmpunch_master_tcp_writable(master, now, drive->connection[at]);
-        if (!(entry->revents & ~POLLOUT)) return;
+    if (gmpunchi_connection_place(master, ready->key) == GMPUNCHI_NONE) return; /* closed since */
+    if (ready->what & GMPUNCHI_READY_WRITE) {
+        gmpunchi_watch_set(&drive->watch, (uintptr_t)gmpunchi_slot_at(drive, ready->key)->socket, ready->key,
+                           GMPUNCHI_READY_READ);
+        gmpunch_master_tcp_writable(master, now, ready->key);
     }
-    got = gmpunchi_tcp_receive((uintptr_t)entry->fd, drive->rx, sizeof drive->rx, &os_error);
-    if (got > 0) {
-        gmpunch_master_tcp_data(master, now, drive->connection[at], drive->rx, (size_t)got);
-    } else if (got < 0 && gmpunch_master_tcp_closed(master, now, drive->connection[at], os_error) == GMPUNCH_OK) {
-        gmpunchi_master_drive_remove(drive, at);
-    }
+    if (ready->what & GMPUNCHI_READY_READ)
+        gmpunchi_master_drive_read_tcp(master, drive, now, ready->key, (ready->what & GMPUNCHI_READY_LAST) != 0);
 }
 
 int32_t gmpunch_master_poll(gmpunch_master *master, gmpunch_event *event, uint32_t timeout_ms) {
     gmpunchi_master_drive *drive = master ? (gmpunchi_master_drive *)master->object.drive : NULL;
     uint64_t now, until;
-    uint32_t round = 0, i;
+    uint32_t round = 0;
     if (!drive) return gmpunchi_no_drive(master);
     master->no_events = event == NULL;
     now = gmpunch_now();
     until = gmpunchi_after(now, timeout_ms);
     for (;; now = gmpunch_now()) {
         uint64_t deadline, wait;
-        int32_t ready, more;
+        gmpunchi_ready ready;
+        int32_t more;
         if (now >= drive->clock_at) {
             gmpunch_master_set_unix_time(master, now, gmpunchi_unix_time());
             drive->clock_at = now + GMPUNCHI_CLOCK_MS;
@@ -8649,19 +9071,17 @@ int32_t gmpunch_master_poll(gmpunch_master *master, gmpunch_event *event, uint32
             master->accept_at = GMPUNCHI_TIME_NEVER;
             gmpunchi_master_drive_listen(drive, 1);
         }
-        more = gmpunchi_master_drive_flush(master, drive, now);
+        more = gmpunchi_master_drive_flush(master, drive, now) || master->unread;
         if (event && gmpunch_master_next_event(master, event) > 0) return 1;
         /* looks once even with no time to wait, and does not leave before all is sent, unless it never ends */
         if (now >= until && round++ && (!more || round > GMPUNCHI_MASTER_ROUNDS)) break;
         deadline = gmpunchi_earlier(gmpunch_master_next_deadline(master), until);
         wait = deadline > now && !more ? deadline - now : 0;
-        ready = gmpunchi_wait(drive->entry, drive->entries, wait > 0x7fffffffu ? GMPUNCH_NEVER : (uint32_t)wait);
-        if (ready > 0) now = gmpunch_now();
-        for (i = drive->entries; ready > 0 && i-- > 0;) { /* from the end: removing moves only entries that were seen */
-            if (!drive->entry[i].revents) continue;
-            ready--;
-            gmpunchi_master_drive_read(master, drive, now, i);
-        }
+        gmpunchi_watch_wait(&drive->watch, wait > 0x7fffffffu ? GMPUNCH_NEVER : (uint32_t)wait);
+        now = gmpunch_now();
+        if (master->unread) gmpunchi_master_drive_read_on(master, drive, now);
+        while (gmpunchi_watch_next(&drive->watch, &ready)) gmpunchi_master_drive_ready(master, drive, now, &ready);
+        master->unread = gmpunchi_master_drive_has_unread(drive);
     }
     if (event) memset(event, 0, sizeof *event);
     return 0;
@@ -8679,10 +9099,13 @@ GMPUNCHI_FN int32_t gmpunchi_master_drive_bind(gmpunchi_master_drive *drive, con
             gmpunchi_socket_local(tcp, &bound, NULL) == GMPUNCH_OK)
             udp = gmpunchi_socket_open_bound(bind_to, bound.port, SOCK_DGRAM, &family);
         if (udp != GMPUNCHI_NO_SOCKET) {
-            drive->family[drive->binds++] = family;
-            gmpunchi_master_drive_add(drive, udp, 0);
-            gmpunchi_master_drive_add(drive, tcp, 0);
+            uint32_t index = drive->binds++;
+            drive->bind[index].udp = udp;
+            drive->bind[index].tcp = tcp;
+            gmpunchi_tcp_prepare(tcp); /* for those that are accepted */
             *port = bound.port;
+            if (gmpunchi_watch_add(&drive->watch, udp, 2 * index) || gmpunchi_watch_add(&drive->watch, tcp, 2 * index + 1))
+                return GMPUNCH_ERR_MEMORY;
             return GMPUNCH_OK;
         }
         *os_error = gmpunchi_net_error();
@@ -8731,10 +9154,16 @@ int32_t gmpunch_master_open(const gmpunch_master_config *given, gmpunch_master *
     }
     master->object.drive = drive = (gmpunchi_master_drive *)gmpunchi_master_alloc(master, sizeof *drive);
     if (drive) {
+        gmpunch_allocator allocator;
+        allocator.alloc = gmpunchi_master_drive_alloc;
+        allocator.free = gmpunchi_master_drive_free;
+        allocator.user = master;
         memset(drive, 0, sizeof *drive);
-        result = gmpunchi_master_drive_grow(master, drive, 2 * GMPUNCH_MASTER_MAX_BINDS);
-        if (!result)
-            result = gmpunchi_master_drive_bind_all(drive, config.bind_address, config.any_port ? 0 : config.port, &error);
+        drive->unread_first = GMPUNCHI_NONE;
+        gmpunchi_pool_init(&drive->slot, sizeof(gmpunchi_slot), GMPUNCHI_MASTER_LIMIT);
+        result = gmpunchi_watch_open(&drive->watch, &allocator);
+        if (result) error = gmpunchi_net_error();
+        else result = gmpunchi_master_drive_bind_all(drive, config.bind_address, config.any_port ? 0 : config.port, &error);
     } else {
         gmpunchi_net_stop(); /* without a drive, closing does not */
         result = GMPUNCH_ERR_MEMORY;
@@ -8750,27 +9179,36 @@ int32_t gmpunch_master_open(const gmpunch_master_config *given, gmpunch_master *
 
 int32_t gmpunch_master_waits(const gmpunch_master *master, gmpunch_wait *waits, uint32_t capacity) {
     const gmpunchi_master_drive *drive = master ? (const gmpunchi_master_drive *)master->object.drive : NULL;
-    uint32_t i;
     if (!drive) return gmpunchi_no_drive(master);
     if (!waits && capacity) return GMPUNCH_ERR_ARGUMENT;
-    for (i = 0; i < drive->entries && i < capacity; i++) gmpunchi_wait_from(&waits[i], &drive->entry[i]);
-    return (int32_t)drive->entries;
+    return (int32_t)gmpunchi_watch_waits(&drive->watch, waits, capacity);
 }
 
 int32_t gmpunch_master_local_address(const gmpunch_master *master, uint32_t index, gmpunch_address *address) {
     const gmpunchi_master_drive *drive = master ? (const gmpunchi_master_drive *)master->object.drive : NULL;
     if (!drive) return gmpunchi_no_drive(master);
     if (!address || index >= drive->binds) return GMPUNCH_ERR_ARGUMENT;
-    return gmpunchi_socket_local((uintptr_t)drive->entry[2 * index].fd, address, NULL);
+    return gmpunchi_socket_local(drive->bind[index].udp, address, NULL);
 }
 
 int32_t gmpunch_master_os_error(const gmpunch_master *master) { return master ? master->object.os_error : 0; }
 
 GMPUNCHI_FN void gmpunchi_master_drive_close(gmpunch_master *master) {
     gmpunchi_master_drive *drive = (gmpunchi_master_drive *)master->object.drive;
+    uint32_t i;
     if (!drive) return;
-    while (drive->entries) gmpunchi_master_drive_remove(drive, drive->entries - 1);
-    if (drive->capacity) gmpunchi_master_release(master, drive->entry, gmpunchi_master_drive_bytes(drive->capacity));
+    for (i = 0; i < drive->binds; i++) {
+        gmpunchi_socket_close(&drive->bind[i].udp);
+        gmpunchi_socket_close(&drive->bind[i].tcp);
+    }
+    for (i = 0; i < master->connection.touched; i++) {
+        uintptr_t socket;
+        if (!gmpunchi_connection_at(master, i)->generation) continue;
+        socket = (uintptr_t)gmpunchi_slot_at(drive, i)->socket;
+        gmpunchi_socket_close(&socket);
+    }
+    gmpunchi_watch_close(&drive->watch);
+    gmpunchi_master_pool_free(master, &drive->slot);
     gmpunchi_master_release(master, drive, sizeof *drive);
     gmpunchi_net_stop();
 }

@@ -1047,6 +1047,11 @@ TEST_CASE("limits: NULL in calls of objects with sockets") {
     REQUIRE(gmpunch_client_open(&client_config, &client) == GMPUNCH_OK);
     REQUIRE(gmpunch_host_open(&host_config, &host) == GMPUNCH_OK);
     REQUIRE(gmpunch_master_open(&master_config, &master) == GMPUNCH_OK);
+#if defined(GMPUNCHI_EPOLL) || defined(GMPUNCHI_KQUEUE)
+    const int32_t master_waits = 1;
+#else
+    const int32_t master_waits = 2; // UDP and TCP of one address
+#endif
     check_calls({
         CALL(wrong, gmpunch_client_poll(client, nullptr, 0)),
         CALL(wrong, gmpunch_client_waits(client, nullptr, 1)),
@@ -1059,7 +1064,7 @@ TEST_CASE("limits: NULL in calls of objects with sockets") {
         CALL(wrong, gmpunch_host_send_all(host, nullptr, 1)),
         CALL(0, gmpunch_host_send_all(host, nullptr, 0)),
         CALL(wrong, gmpunch_master_waits(master, nullptr, 1)),
-        CALL(2, gmpunch_master_waits(master, nullptr, 0)),
+        CALL(master_waits, gmpunch_master_waits(master, nullptr, 0)),
         CALL(wrong, gmpunch_master_local_address(master, 0, nullptr)),
         CALL(wrong, gmpunch_master_local_address(master, 1, &event.address)),
         CALL(0, gmpunch_master_poll(master, nullptr, 0)),
