@@ -9053,7 +9053,8 @@ GMPUNCHI_FN void gmpunchi_master_drive_ready(gmpunch_master *master, gmpunchi_ma
 int32_t gmpunch_master_poll(gmpunch_master *master, gmpunch_event *event, uint32_t timeout_ms) {
     gmpunchi_master_drive *drive = master ? (gmpunchi_master_drive *)master->object.drive : NULL;
     uint64_t now, until;
-    uint32_t round = 0;
+    uint32_t rounds = 0;
+    int32_t looked = 0;
     if (!drive) return gmpunchi_no_drive(master);
     master->no_events = event == NULL;
     now = gmpunch_now();
@@ -9074,10 +9075,11 @@ int32_t gmpunch_master_poll(gmpunch_master *master, gmpunch_event *event, uint32
         more = gmpunchi_master_drive_flush(master, drive, now) || master->unread;
         if (event && gmpunch_master_next_event(master, event) > 0) return 1;
         /* looks once even with no time to wait, and does not leave before all is sent, unless it never ends */
-        if (now >= until && round++ && (!more || round > GMPUNCHI_MASTER_ROUNDS)) break;
+        if (now >= until && looked && (!more || ++rounds == GMPUNCHI_MASTER_ROUNDS)) break;
         deadline = gmpunchi_earlier(gmpunch_master_next_deadline(master), until);
         wait = deadline > now && !more ? deadline - now : 0;
         gmpunchi_watch_wait(&drive->watch, wait > 0x7fffffffu ? GMPUNCH_NEVER : (uint32_t)wait);
+        looked = 1;
         now = gmpunch_now();
         if (master->unread) gmpunchi_master_drive_read_on(master, drive, now);
         while (gmpunchi_watch_next(&drive->watch, &ready)) gmpunchi_master_drive_ready(master, drive, now, &ready);
