@@ -5290,10 +5290,9 @@ typedef struct gmpunchi_site {
 
 /* A UDP port that somebody announced. */
 typedef struct gmpunchi_port {
-    uint64_t seen_at;  /* announced last */
-    uint64_t heard_at; /* of a host: any datagram */
+    uint64_t seen_at; /* announced last */
+    uint64_t at;      /* of a host: of the last datagram, whatever it was; of a client: when a request took it */
     uint64_t expiry_since;
-    uint64_t used_at; /* of a client: when a request took it */
     uint32_t site;
     uint32_t owner; /* of a host: the connection that registered with it, or GMPUNCHI_NONE */
     gmpunchi_link site_link;
@@ -5312,57 +5311,64 @@ typedef struct gmpunchi_port {
    read it is also in the list of those. */
 enum { GMPUNCHI_TIMER_IDLE, GMPUNCHI_TIMER_HOST, GMPUNCHI_TIMERS };
 /* The state of output; those from READY on have a list each. Those whose next answer is a list that must be made come after
-   all that are ready. A host that was sent an introduction cools: what follows waits for introduction_gap_ms. */
+   all that are ready. One that can't be answered has failed and will be closed. A host that was sent an introduction cools:
+   what follows waits for introduction_gap_ms. */
 enum {
     GMPUNCHI_OUT_NONE,
     GMPUNCHI_OUT_BLOCKED,
     GMPUNCHI_OUT_READY,
     GMPUNCHI_OUT_MAKING,
+    GMPUNCHI_OUT_FAILED,
     GMPUNCHI_OUT_CLOSE,
     GMPUNCHI_OUT_COOLING,
     GMPUNCHI_OUTS
 };
 
+/* The begin of a command, as strings and an unfinished line, behind this struct. */
+typedef struct gmpunchi_partial {
+    uint32_t size; /* of all */
+    uint32_t len;
+    uint32_t line_start; /* of the unfinished line */
+} gmpunchi_partial;
+
+/* What the lobby has of a host; the eight data strings, each with its NUL, are behind this struct. */
+typedef struct gmpunchi_listing {
+    uint64_t created; /* Unix time, seconds */
+    uint32_t size;    /* of all */
+} gmpunchi_listing;
+
 typedef struct gmpunchi_connection {
-    gmpunch_address from;
-    uint32_t generation; /* 0: not in use */
-    uint32_t site;
-    uint64_t timer_since;
+    uint32_t site;        /* with the IP */
+    uint16_t from_port;   /* of the other side */
+    uint16_t generation;  /* 0: not in use */
+    uint64_t timer_since; /* of a host: its last sign of life, TCP or UDP */
     uint64_t command_since;
-    uint64_t active_at; /* last sign of life, TCP or UDP */
     uint64_t registered_at;
-    uint64_t stalled_since; /* enough was taken last of what waits */
-    uint64_t cooled_at;     /* the last introduction left */
-    uint64_t created;       /* of a listed host: Unix time, seconds */
+    uint64_t output_since; /* stalled: when enough was taken last of what waits; cooling: when the last introduction left */
     gmpunchi_link timer_link;
     gmpunchi_link command_link;
     gmpunchi_link site_link; /* in site->host */
     gmpunchi_link out_link;
     gmpunchi_link stall_link;
-    gmpunchi_link failed_link;
     gmpunchi_link listed_link;
     gmpunchi_list request; /* of this connection, oldest first */
     uint32_t requests;
     uint32_t owed; /* answers "not found" that follow those of the requests */
     uint32_t message_first, message_last, messages;
-    uint32_t port; /* of a host, GMPUNCHI_NONE while its UDP "reg" is missing */
+    uint32_t port;         /* of a host, GMPUNCHI_NONE while its UDP "reg" is missing */
+    uint32_t stalled_from; /* bytes of the first message that had been taken at output_since */
     uint8_t timer;
     uint8_t out;
     uint8_t is_host;
     uint8_t after_cr;
-    uint8_t command;    /* whose arguments are being read */
-    uint8_t arguments;  /* still to come */
-    uint8_t stalled;    /* in the list of those that take nothing */
-    uint8_t commanding; /* in the list of those in the middle of a command */
-    uint8_t failed;     /* could not be answered: in the list of those to be closed */
-    uint8_t sent_reg;   /* "reg" over TCP */
-    uint8_t streams;    /* of a host: "reg2" after "reg", it reads a stream */
-    uint8_t *in;        /* what was read of the command so far, as strings; NULL if nothing */
-    uint32_t in_len, in_size;
-    uint32_t line_start;   /* of the unfinished line in it */
-    uint32_t stalled_from; /* bytes of the first message that had been taken at stalled_since */
-    uint32_t data_size;
-    char *data; /* of a listed host: the eight strings, each with its NUL; NULL: not listed */
+    uint8_t command;           /* whose arguments are being read */
+    uint8_t arguments;         /* still to come */
+    uint8_t stalled;           /* in the list of those that take nothing */
+    uint8_t commanding;        /* in the list of those in the middle of a command */
+    uint8_t sent_reg;          /* "reg" over TCP */
+    uint8_t streams;           /* of a host: "reg2" after "reg", it reads a stream */
+    gmpunchi_partial *in;      /* what was read of the command so far; NULL if nothing */
+    gmpunchi_listing *listing; /* of a host in the lobby; NULL: not listed */
 } gmpunchi_connection;
 
 /* A "connect" that is not answered yet. */
@@ -5415,7 +5421,7 @@ struct gmpunch_master {
     gmpunchi_list timer[GMPUNCHI_TIMERS];
     gmpunchi_list commanding;
     gmpunchi_list out[GMPUNCHI_OUTS]; /* connections by their output */
-    gmpunchi_list stalled, failed;
+    gmpunchi_list stalled;
     uint32_t cooling_messages; /* connections that cool and have something to send */
     gmpunchi_list listed;      /* hosts of the lobby, in the order in which they came */
     uint32_t lobby_version;    /* counts its changes */
@@ -5514,6 +5520,26 @@ GMPUNCHI_FN void gmpunchi_master_refused(gmpunch_master *master, uint64_t *count
     gmpunchi_log(&master->object, GMPUNCH_LOG_WARNING, GMPUNCH_LOG_ITEM_REFUSED, text, address);
 }
 
+/* The other side of a connection. */
+GMPUNCHI_FN gmpunch_address gmpunchi_connection_from(const gmpunch_master *master, uint32_t index) {
+    const gmpunchi_connection *connection = gmpunchi_connection_at(master, index);
+    gmpunch_address from = gmpunchi_site_at(master, connection->site)->ip;
+    from.port = connection->from_port;
+    return from;
+}
+
+/* ... of which something is refused. */
+GMPUNCHI_FN void gmpunchi_connection_refused(gmpunch_master *master, uint32_t index, uint64_t *counter, const char *text) {
+    gmpunch_address from = gmpunchi_connection_from(master, index);
+    gmpunchi_master_refused(master, counter, text, &from);
+}
+
+/* Forgets what was read of a command. */
+GMPUNCHI_FN void gmpunchi_partial_drop(gmpunch_master *master, gmpunchi_connection *connection) {
+    if (connection->in) gmpunchi_master_release(master, connection->in, connection->in->size);
+    connection->in = NULL;
+}
+
 /* ---- sites ---- */
 
 /* The site of an IP, GMPUNCHI_NONE if nothing is known of it. */
@@ -5587,6 +5613,7 @@ GMPUNCHI_FN void gmpunchi_site_give(gmpunch_master *master, uint32_t index) {
 
 GMPUNCHI_FN void gmpunchi_out_enter(gmpunch_master *master, uint32_t index, uint8_t out) {
     gmpunchi_connection *connection = gmpunchi_connection_at(master, index);
+    if (connection->out == GMPUNCHI_OUT_FAILED && out != GMPUNCHI_OUT_NONE) return;
     if (connection->out == GMPUNCHI_OUT_COOLING && connection->messages) master->cooling_messages--;
     if (connection->out >= GMPUNCHI_OUT_READY)
         gmpunchi_list_remove(&master->out[connection->out], &master->connection, offsetof(gmpunchi_connection, out_link),
@@ -5598,7 +5625,7 @@ GMPUNCHI_FN void gmpunchi_out_enter(gmpunch_master *master, uint32_t index, uint
 }
 
 GMPUNCHI_FN uint64_t gmpunchi_cool_until(const gmpunch_master *master, uint32_t index) {
-    return gmpunchi_connection_at(master, index)->cooled_at + master->config.introduction_gap_ms;
+    return gmpunchi_connection_at(master, index)->output_since + master->config.introduction_gap_ms;
 }
 
 /* What was queued may leave, if anything was. */
@@ -5631,7 +5658,7 @@ GMPUNCHI_FN void gmpunchi_stall_enter(gmpunch_master *master, uint32_t index, ui
     gmpunchi_output_went(master, index);
     connection->stalled = 1;
     connection->stalled_from = sent;
-    connection->stalled_since = master->object.now;
+    connection->output_since = master->object.now;
     gmpunchi_list_append(&master->stalled, &master->connection, offsetof(gmpunchi_connection, stall_link), index);
 }
 
@@ -5642,7 +5669,7 @@ GMPUNCHI_FN uint32_t gmpunchi_message_begin(gmpunch_master *master, uint32_t ind
     if (connection->messages < master->config.max_messages_per_connection)
         message = gmpunchi_master_take(master, &master->message);
     if (message == GMPUNCHI_NONE) {
-        gmpunchi_master_refused(master, &master->stats.refused_messages, "message refused:", &connection->from);
+        gmpunchi_connection_refused(master, index, &master->stats.refused_messages, "message refused:");
         return message;
     }
     gmpunch_buffer_init(out, gmpunchi_message_at(master, message)->bytes, GMPUNCHI_FOUND_MAX, 1);
@@ -5737,10 +5764,8 @@ GMPUNCHI_FN void gmpunchi_message_pop(gmpunch_master *master, gmpunchi_connectio
 /* A connection that can't be answered is closed by the next transmit, not at once: its end may fail others, and theirs others
    again. */
 GMPUNCHI_FN void gmpunchi_connection_fail(gmpunch_master *master, uint32_t index) {
-    gmpunchi_connection *connection = gmpunchi_connection_at(master, index);
-    if (connection->failed) return;
-    connection->failed = 1;
-    gmpunchi_list_append(&master->failed, &master->connection, offsetof(gmpunchi_connection, failed_link), index);
+    if (gmpunchi_connection_at(master, index)->out != GMPUNCHI_OUT_CLOSE)
+        gmpunchi_out_enter(master, index, GMPUNCHI_OUT_FAILED);
 }
 
 /* Queues a text; takes over the caller's reference. */
@@ -5798,7 +5823,6 @@ GMPUNCHI_FN void gmpunchi_command_enter(gmpunch_master *master, uint32_t index) 
 /* A sign of life of a host. */
 GMPUNCHI_FN void gmpunchi_connection_touch(gmpunch_master *master, uint32_t index) {
     gmpunchi_connection *connection = gmpunchi_connection_at(master, index);
-    connection->active_at = master->object.now;
     if (connection->timer == GMPUNCHI_TIMER_HOST) gmpunchi_timer_enter(master, index, GMPUNCHI_TIMER_HOST);
 }
 
@@ -5868,7 +5892,7 @@ GMPUNCHI_FN uint32_t gmpunchi_port_add(gmpunch_master *master, uint32_t site_ind
     port->number = number;
     port->of_host = of_host;
     port->owner = GMPUNCHI_NONE;
-    port->seen_at = port->heard_at = master->object.now;
+    port->seen_at = port->at = master->object.now;
     gmpunchi_list_append(of_host ? &site->host_port : &site->client_port, &master->port, offsetof(gmpunchi_port, site_link),
                          index);
     gmpunchi_port_expiry_enter(master, index);
@@ -5921,27 +5945,30 @@ GMPUNCHI_FN void gmpunchi_port_offer(gmpunch_master *master, uint32_t port) {
     gmpunchi_host_own_port(master, host, port);
 }
 
+/* The bytes of its strings. */
+GMPUNCHI_FN uint32_t gmpunchi_listing_bytes(const gmpunchi_listing *listing) {
+    return listing->size - (uint32_t)sizeof *listing;
+}
+
 /* Takes a host out of the lobby. */
 GMPUNCHI_FN void gmpunchi_host_unlist(gmpunch_master *master, uint32_t index) {
     gmpunchi_connection *host = gmpunchi_connection_at(master, index);
-    if (!host->data) return;
+    if (!host->listing) return;
     gmpunchi_list_remove(&master->listed, &master->connection, offsetof(gmpunchi_connection, listed_link), index);
-    gmpunchi_master_release(master, host->data, host->data_size);
-    master->stats.data_bytes -= host->data_size;
+    master->stats.data_bytes -= gmpunchi_listing_bytes(host->listing);
+    gmpunchi_master_release(master, host->listing, host->listing->size);
     master->stats.listed--;
     master->lobby_version++;
-    host->data = NULL;
+    host->listing = NULL;
 }
 
 /* Gives the place of a host in the lobby to another connection of the same. */
 GMPUNCHI_FN void gmpunchi_host_relist(gmpunch_master *master, uint32_t old, uint32_t index) {
     gmpunchi_connection *from = gmpunchi_connection_at(master, old), *to = gmpunchi_connection_at(master, index);
-    if (!from->data || to->data) return;
+    if (!from->listing || to->listing) return;
     gmpunchi_list_replace(&master->listed, &master->connection, offsetof(gmpunchi_connection, listed_link), old, index);
-    to->data = from->data;
-    to->data_size = from->data_size;
-    to->created = from->created;
-    from->data = NULL;
+    to->listing = from->listing;
+    from->listing = NULL;
 }
 
 GMPUNCHI_FN int32_t gmpunchi_master_has_lobby(const gmpunch_master *master) {
@@ -5951,40 +5978,48 @@ GMPUNCHI_FN int32_t gmpunchi_master_has_lobby(const gmpunch_master *master) {
 /* A "reg2": its strings for the lobby. */
 GMPUNCHI_FN void gmpunchi_host_list(gmpunch_master *master, uint32_t index, const gmpunchi_registration *registration) {
     gmpunchi_connection *host = gmpunchi_connection_at(master, index);
-    size_t len[GMPUNCH_DATA_STRINGS], size = 0, at = 0;
-    uint64_t before = host->data ? host->data_size : 0;
-    char *data = NULL;
+    gmpunchi_listing *listing = NULL, *old = host->listing;
+    uint64_t before = old ? gmpunchi_listing_bytes(old) : 0;
+    size_t size = 0;
+    char *text;
     uint32_t i;
     if (!gmpunchi_master_has_lobby(master)) return;
-    for (i = 0; i < GMPUNCH_DATA_STRINGS; i++) size += len[i] = strlen(registration->data[i]) + 1;
+    for (i = 0; i < GMPUNCH_DATA_STRINGS; i++) size += strlen(registration->data[i]) + 1;
     if (master->stats.data_bytes - before + size <= master->config.max_data)
-        data = (char *)gmpunchi_master_alloc(master, size);
-    if (!data) {
-        gmpunchi_master_refused(master, &master->stats.refused_data, "host not listed:", &host->from);
+        listing = (gmpunchi_listing *)gmpunchi_master_alloc(master, sizeof *listing + size);
+    if (!listing) {
+        gmpunchi_connection_refused(master, index, &master->stats.refused_data, "host not listed:");
         gmpunchi_host_unlist(master, index);
         return;
     }
-    for (i = 0; i < GMPUNCH_DATA_STRINGS; at += len[i++]) memcpy(data + at, registration->data[i], len[i]);
-    if (before == size && memcmp(data, host->data, size) == 0) { /* said again */
-        gmpunchi_master_release(master, data, size);
+    listing->size = (uint32_t)(sizeof *listing + size);
+    text = (char *)(listing + 1);
+    for (i = 0; i < GMPUNCH_DATA_STRINGS; i++) {
+        size_t len = strlen(registration->data[i]) + 1;
+        memcpy(text, registration->data[i], len);
+        text += len;
+    }
+    if (before == size && memcmp(listing + 1, old + 1, size) == 0) { /* said again */
+        gmpunchi_master_release(master, listing, listing->size);
         return;
     }
-    if (before) {
-        gmpunchi_master_release(master, host->data, host->data_size);
+    if (old) {
+        listing->created = old->created;
+        gmpunchi_master_release(master, old, old->size);
     } else {
         gmpunchi_list_append(&master->listed, &master->connection, offsetof(gmpunchi_connection, listed_link), index);
-        host->created = master->unix_time ? master->unix_time + (master->object.now - master->unix_at) / 1000 : 0;
+        listing->created = master->unix_time ? master->unix_time + (master->object.now - master->unix_at) / 1000 : 0;
         master->stats.listed++;
     }
     master->stats.data_bytes += size - before;
     master->lobby_version++;
-    host->data = data;
-    host->data_size = (uint32_t)size;
+    host->listing = listing;
 }
 
 /* Ends a registration; the connection may live on. Its port waits for the host to come back. */
 GMPUNCHI_FN void gmpunchi_host_remove(gmpunch_master *master, uint32_t index, int32_t reason) {
     gmpunchi_connection *connection = gmpunchi_connection_at(master, index);
+    gmpunch_address from = gmpunchi_connection_from(master, index);
     uint32_t port = connection->port;
     if (!connection->is_host) return;
     connection->is_host = 0;
@@ -5997,8 +6032,8 @@ GMPUNCHI_FN void gmpunchi_host_remove(gmpunch_master *master, uint32_t index, in
         gmpunchi_port_offer(master, port);
     }
     gmpunchi_site_settle(master, connection->site);
-    gmpunchi_master_push(master, GMPUNCH_EVENT_HOST_REMOVED, reason, &connection->from, NULL);
-    gmpunchi_log(&master->object, GMPUNCH_LOG_INFO, GMPUNCH_LOG_ITEM_PEER, "host removed:", &connection->from);
+    gmpunchi_master_push(master, GMPUNCH_EVENT_HOST_REMOVED, reason, &from, NULL);
+    gmpunchi_log(&master->object, GMPUNCH_LOG_INFO, GMPUNCH_LOG_ITEM_PEER, "host removed:", &from);
 }
 
 /* The port that a registering host most likely announced, of those without owner and, for a host without any port, those
@@ -6034,24 +6069,26 @@ GMPUNCHI_FN int32_t gmpunchi_host_keeps_port(const gmpunch_master *master, const
                                              uint64_t before) {
     const gmpunchi_port *port = gmpunchi_port_at(master, host->port);
     return master->object.now - before <= GMPUNCHI_SAME_REG_MS || port->seen_at > before + GMPUNCHI_SAME_REG_MS ||
-           master->object.now - port->heard_at <= GMPUNCHI_PORT_ALIVE_MS;
+           master->object.now - port->at <= GMPUNCHI_PORT_ALIVE_MS;
 }
 
 /* A TCP "reg" or "reg2". */
 GMPUNCHI_FN void gmpunchi_host_add(gmpunch_master *master, uint32_t index) {
     gmpunchi_connection *host = gmpunchi_connection_at(master, index);
+    gmpunch_address from = gmpunchi_connection_from(master, index);
     uint64_t before = host->registered_at;
     uint32_t port;
     master->stats.registrations++;
-    host->active_at = host->registered_at = master->object.now;
+    host->registered_at = master->object.now;
+    gmpunchi_timer_enter(master, index, GMPUNCHI_TIMER_HOST);
     if (!host->is_host) {
         host->is_host = 1;
         host->port = GMPUNCHI_NONE;
         master->stats.hosts++;
         gmpunchi_list_append(&gmpunchi_site_at(master, host->site)->host, &master->connection,
                              offsetof(gmpunchi_connection, site_link), index);
-        gmpunchi_master_push(master, GMPUNCH_EVENT_HOST_ADDED, GMPUNCH_REASON_NONE, &host->from, NULL);
-        gmpunchi_log(&master->object, GMPUNCH_LOG_INFO, GMPUNCH_LOG_ITEM_PEER, "host registered:", &host->from);
+        gmpunchi_master_push(master, GMPUNCH_EVENT_HOST_ADDED, GMPUNCH_REASON_NONE, &from, NULL);
+        gmpunchi_log(&master->object, GMPUNCH_LOG_INFO, GMPUNCH_LOG_ITEM_PEER, "host registered:", &from);
     } else if (host->port != GMPUNCHI_NONE && gmpunchi_host_keeps_port(master, host, before)) {
         return;
     }
@@ -6087,8 +6124,8 @@ GMPUNCHI_FN uint32_t gmpunchi_host_pick(const gmpunch_master *master, const gmpu
             *incomplete = 1;
             continue;
         }
-        if (master->object.now - candidate->active_at <= GMPUNCHI_HOST_STALE_MS) return host;
-        if (best == GMPUNCHI_NONE || candidate->active_at > gmpunchi_connection_at(master, best)->active_at) best = host;
+        if (master->object.now - candidate->timer_since <= GMPUNCHI_HOST_STALE_MS) return host;
+        if (best == GMPUNCHI_NONE || candidate->timer_since > gmpunchi_connection_at(master, best)->timer_since) best = host;
     }
     return best;
 }
@@ -6126,7 +6163,7 @@ GMPUNCHI_FN void gmpunchi_request_use(gmpunch_master *master, uint32_t index, ui
     request->port = port->number;
     port->used = port->pending = 1;
     port->again = 0;
-    port->used_at = master->object.now;
+    port->at = master->object.now;
 }
 
 GMPUNCHI_FN void gmpunchi_request_wanted_leave(gmpunch_master *master, uint32_t index) {
@@ -6147,7 +6184,7 @@ GMPUNCHI_FN void gmpunchi_request_remove(gmpunch_master *master, uint32_t index)
     else port = gmpunchi_port_find(master, &site->client_port, (uint16_t)request->port);
     if (port != GMPUNCHI_NONE) { /* the client may go on announcing until it has the answer */
         gmpunchi_port_at(master, port)->pending = 0;
-        gmpunchi_port_at(master, port)->used_at = master->object.now;
+        gmpunchi_port_at(master, port)->at = master->object.now;
     }
     gmpunchi_request_wanted_leave(master, index);
     if (!request->expired)
@@ -6176,18 +6213,17 @@ GMPUNCHI_FN int32_t gmpunchi_request_is_decided(gmpunch_master *master, uint32_t
 
 /* Introduces client and host, or says that there is none. An error if the client could not even be told that. */
 GMPUNCHI_FN int32_t gmpunchi_request_answer(gmpunch_master *master, const gmpunchi_request *request, uint32_t host) {
-    const gmpunchi_connection *connection = gmpunchi_connection_at(master, request->connection);
-    gmpunch_address client = connection->from, server = request->target;
+    gmpunch_address from = gmpunchi_connection_from(master, request->connection), client = from, server = request->target;
     int32_t refused = host == GMPUNCHI_NONE;
     client.port = request->port == GMPUNCHI_NONE ? 0 : (uint16_t)request->port;
     if (!refused) {
-        server = gmpunchi_connection_at(master, host)->from;
+        server = gmpunchi_connection_from(master, host);
         server.port = gmpunchi_port_at(master, gmpunchi_connection_at(master, host)->port)->number;
         /* the host first: a host that can't be told must not be promised */
         if (client.port) refused = gmpunchi_answer_found(master, host, &client, 1) != GMPUNCH_OK;
     }
     if (refused) {
-        gmpunchi_master_push(master, GMPUNCH_EVENT_NOT_FOUND, GMPUNCH_REASON_HOST_NOT_FOUND, &connection->from, &server);
+        gmpunchi_master_push(master, GMPUNCH_EVENT_NOT_FOUND, GMPUNCH_REASON_HOST_NOT_FOUND, &from, &server);
         return gmpunchi_answer_not_found(master, request->connection);
     }
     if (client.port) master->stats.introductions++;
@@ -6235,7 +6271,7 @@ GMPUNCHI_FN void gmpunchi_request_add(gmpunch_master *master, uint32_t index, co
     if (connection->requests < master->config.max_requests_per_connection && !connection->owed)
         request_index = gmpunchi_master_take(master, &master->request);
     if (request_index == GMPUNCHI_NONE) {
-        gmpunchi_master_refused(master, &master->stats.refused_requests, "request refused:", &connection->from);
+        gmpunchi_connection_refused(master, index, &master->stats.refused_requests, "request refused:");
         connection->owed++;
         gmpunchi_requests_settle(master, index);
         return;
@@ -6277,7 +6313,7 @@ GMPUNCHI_FN void gmpunchi_request_expire(gmpunch_master *master, uint32_t index)
 /* ---- connections ---- */
 
 GMPUNCHI_FN uint32_t gmpunchi_connection_id(const gmpunch_master *master, uint32_t index) {
-    return gmpunchi_connection_at(master, index)->generation << 22 | index;
+    return (uint32_t)gmpunchi_connection_at(master, index)->generation << 22 | index;
 }
 
 /* The place of a connection's id, GMPUNCHI_NONE if it is gone. */
@@ -6302,9 +6338,6 @@ GMPUNCHI_FN void gmpunchi_connection_clear(gmpunch_master *master, uint32_t inde
     /* requests before the host: its end settles what others asked, and this one may have asked for itself */
     while (connection->request.head != GMPUNCHI_NONE) gmpunchi_request_remove(master, connection->request.head);
     connection->owed = 0;
-    if (connection->failed)
-        gmpunchi_list_remove(&master->failed, &master->connection, offsetof(gmpunchi_connection, failed_link), index);
-    connection->failed = 0;
     gmpunchi_host_remove(master, index, reason);
     gmpunchi_out_enter(master, index, GMPUNCHI_OUT_NONE);
     while (connection->messages) gmpunchi_message_pop(master, connection);
@@ -6312,21 +6345,22 @@ GMPUNCHI_FN void gmpunchi_connection_clear(gmpunch_master *master, uint32_t inde
     gmpunchi_stall_leave(master, index);
     gmpunchi_command_leave(master, index);
     gmpunchi_timer_leave(master, index);
-    gmpunchi_master_release(master, connection->in, connection->in_size);
-    connection->in = NULL;
-    gmpunchi_site_at(master, connection->site)->connections--;
-    gmpunchi_site_give(master, connection->site);
+    gmpunchi_partial_drop(master, connection);
     master->stats.connections--;
 }
 
+/* Forgets its place and, with its last, its site. */
 GMPUNCHI_FN void gmpunchi_connection_give(gmpunch_master *master, uint32_t index) {
+    uint32_t site = gmpunchi_connection_at(master, index)->site;
+    gmpunchi_site_at(master, site)->connections--;
+    gmpunchi_site_give(master, site);
     gmpunchi_connection_at(master, index)->generation = 0;
     gmpunchi_pool_give(&master->connection, index);
 }
 
 /* Closes from this side: the id is valid until the transmit that says so. */
 GMPUNCHI_FN void gmpunchi_connection_close(gmpunch_master *master, uint32_t index, uint64_t *counter, int32_t reason) {
-    gmpunchi_master_refused(master, counter, gmpunch_reason_name(reason), &gmpunchi_connection_at(master, index)->from);
+    gmpunchi_connection_refused(master, index, counter, gmpunch_reason_name(reason));
     gmpunchi_connection_clear(master, index, reason);
     gmpunchi_out_enter(master, index, GMPUNCHI_OUT_CLOSE);
 }
@@ -6336,22 +6370,22 @@ GMPUNCHI_FN void gmpunchi_connection_close(gmpunch_master *master, uint32_t inde
 /* A host that fell silent while another behind the same IP did not: most likely what is left of a connection of that one. */
 GMPUNCHI_FN int32_t gmpunchi_host_is_ghost(const gmpunch_master *master, const gmpunchi_connection *host) {
     uint32_t index;
-    if (master->object.now - host->active_at <= GMPUNCHI_HOST_STALE_MS) return 0;
+    if (master->object.now - host->timer_since <= GMPUNCHI_HOST_STALE_MS) return 0;
     for (index = gmpunchi_site_at(master, host->site)->host.head; index != GMPUNCHI_NONE;
          index = gmpunchi_connection_at(master, index)->site_link.next)
-        if (master->object.now - gmpunchi_connection_at(master, index)->active_at <= GMPUNCHI_HOST_STALE_MS) return 1;
+        if (master->object.now - gmpunchi_connection_at(master, index)->timer_since <= GMPUNCHI_HOST_STALE_MS) return 1;
     return 0;
 }
 
 /* Data string 0 to 7. */
 GMPUNCHI_FN const char *gmpunchi_host_string(const gmpunchi_connection *host, uint32_t number) {
-    const char *text = host->data;
+    const char *text = (const char *)(host->listing + 1);
     while (number--) text += strlen(text) + 1;
     return text;
 }
 
 GMPUNCHI_FN int32_t gmpunchi_host_matches(const gmpunchi_connection *host, const gmpunchi_lobby_request *request) {
-    const char *text = host->data;
+    const char *text = (const char *)(host->listing + 1);
     uint32_t i;
     for (i = 0; i < GMPUNCH_DATA_STRINGS; i++, text += strlen(text) + 1)
         if (request->filter[i][0] && strcmp(request->filter[i], text) != 0) return 0;
@@ -6438,15 +6472,16 @@ GMPUNCHI_FN int32_t gmpunchi_lobby_write(gmpunch_master *master, gmpunch_buffer 
     gmpunchi_lobby_entry entry;
     size_t room = end_len + 2, mark;
     uint32_t i, k;
-    for (i = 0; i < picks->count; i++) room += gmpunchi_connection_at(master, picks->item[i].host)->data_size + entry_len;
+    for (i = 0; i < picks->count; i++)
+        room += gmpunchi_listing_bytes(gmpunchi_connection_at(master, picks->item[i].host)->listing) + entry_len;
     if (gmpunchi_buffer_grow(out, room < out->limit ? room : out->limit)) return GMPUNCH_ERR_MEMORY;
     out->limit -= end_len;
     gmpunchi_encode_lobby_begin(out);
     for (i = 0; i < picks->count && !out->error; i++) {
         const gmpunchi_connection *host = gmpunchi_connection_at(master, picks->item[i].host);
-        const char *text = host->data;
-        entry.ip = host->from;
-        entry.created = host->created;
+        const char *text = (const char *)(host->listing + 1);
+        entry.ip = gmpunchi_connection_from(master, picks->item[i].host);
+        entry.created = host->listing->created;
         for (k = 0; k < GMPUNCH_DATA_STRINGS; k++, text += strlen(text) + 1) entry.data[k] = text;
         mark = out->position;
         gmpunchi_encode_lobby_entry(out, &entry, i == 0);
@@ -6533,8 +6568,7 @@ GMPUNCHI_FN void gmpunchi_lobby_ask(gmpunch_master *master, uint32_t index, cons
         for (i = 0; i < GMPUNCH_DATA_STRINGS; i++) filters_len += strlen(request.filter[i]) + 1;
         text = gmpunchi_text_new(master, &request, filters_len);
         if (!text) {
-            gmpunchi_master_refused(master, &master->stats.refused_lobby,
-                                    "no memory for a lobby list:", &gmpunchi_connection_at(master, index)->from);
+            gmpunchi_connection_refused(master, index, &master->stats.refused_lobby, "no memory for a lobby list:");
             gmpunchi_connection_fail(master, index);
             return;
         }
@@ -6609,14 +6643,15 @@ GMPUNCHI_FN void gmpunchi_command_run(gmpunch_master *master, uint32_t index, ui
 /* What is read of a command: its text in master->work, complete arguments as strings, then the unfinished line. */
 typedef struct gmpunchi_reading {
     uint32_t used;
+    uint32_t line_start;
     int32_t completed; /* a command was, in this read */
 } gmpunchi_reading;
 
 /* A line is complete. */
 GMPUNCHI_FN void gmpunchi_line_run(gmpunch_master *master, uint32_t index, gmpunchi_reading *reading) {
     gmpunchi_connection *connection = gmpunchi_connection_at(master, index);
-    const char *line = (const char *)master->work + connection->line_start;
-    uint32_t len = reading->used - connection->line_start;
+    const char *line = (const char *)master->work + reading->line_start;
+    uint32_t len = reading->used - reading->line_start;
     const gmpunchi_command *found;
     uint8_t command = connection->command;
     if (command == GMPUNCHI_COMMAND_NONE) {
@@ -6633,10 +6668,10 @@ GMPUNCHI_FN void gmpunchi_line_run(gmpunch_master *master, uint32_t index, gmpun
         return;
     }
     master->work[reading->used++] = 0;
-    connection->line_start = reading->used;
+    reading->line_start = reading->used;
     if (--connection->arguments) return;
     connection->command = GMPUNCHI_COMMAND_NONE;
-    connection->line_start = 0;
+    reading->line_start = 0;
     reading->completed = 1;
     len = reading->used;
     reading->used = 0;
@@ -6644,21 +6679,20 @@ GMPUNCHI_FN void gmpunchi_line_run(gmpunch_master *master, uint32_t index, gmpun
 }
 
 /* Keeps an unfinished command until more comes. */
-GMPUNCHI_FN int32_t gmpunchi_reading_keep(gmpunch_master *master, gmpunchi_connection *connection, uint32_t used) {
-    uint32_t size = connection->in_size;
-    if (used > size || (used == 0 && size)) {
-        gmpunchi_master_release(master, connection->in, size);
-        connection->in = NULL;
-        connection->in_size = 0;
-        for (size = 64; size < used; size *= 2) {}
-        if (used) {
-            connection->in = (uint8_t *)gmpunchi_master_alloc(master, size);
-            if (!connection->in) return GMPUNCH_ERR_MEMORY;
-            connection->in_size = size;
-        }
+GMPUNCHI_FN int32_t gmpunchi_reading_keep(gmpunch_master *master, gmpunchi_connection *connection,
+                                          const gmpunchi_reading *reading) {
+    uint32_t size = 64, needed = (uint32_t)sizeof *connection->in + reading->used;
+    if (connection->in && (connection->in->size < needed || !reading->used)) gmpunchi_partial_drop(master, connection);
+    if (!reading->used) return GMPUNCH_OK;
+    if (!connection->in) {
+        while (size < needed) size *= 2;
+        connection->in = (gmpunchi_partial *)gmpunchi_master_alloc(master, size);
+        if (!connection->in) return GMPUNCH_ERR_MEMORY;
+        connection->in->size = size;
     }
-    connection->in_len = used;
-    if (used) memcpy(connection->in, master->work, used);
+    connection->in->len = reading->used;
+    connection->in->line_start = reading->line_start;
+    memcpy(connection->in + 1, master->work, reading->used);
     return GMPUNCH_OK;
 }
 
@@ -6675,14 +6709,18 @@ int32_t gmpunch_master_tcp_data(gmpunch_master *master, uint64_t now, uint32_t c
     connection = gmpunchi_connection_at(master, index);
     master->stats.tcp_bytes_in += len;
     reading.completed = 0;
-    reading.used = connection->in_len;
-    if (reading.used) memcpy(master->work, connection->in, reading.used);
+    reading.used = reading.line_start = 0;
+    if (connection->in) {
+        reading.used = connection->in->len;
+        reading.line_start = connection->in->line_start;
+        memcpy(master->work, connection->in + 1, reading.used);
+    }
     for (i = 0; i < len && connection->out != GMPUNCHI_OUT_CLOSE; i++) {
         int32_t kind = gmpunchi_decode_line_byte(&connection->after_cr, data[i]);
         if (kind == GMPUNCHI_LINE_END) {
             gmpunchi_line_run(master, index, &reading);
         } else if (kind == GMPUNCHI_LINE_BYTE) {
-            if (reading.used - connection->line_start == master->config.max_line) {
+            if (reading.used - reading.line_start == master->config.max_line) {
                 gmpunchi_connection_close(master, index, &master->stats.closed_line, GMPUNCH_REASON_LIMIT);
                 break;
             }
@@ -6690,11 +6728,10 @@ int32_t gmpunch_master_tcp_data(gmpunch_master *master, uint64_t now, uint32_t c
         }
     }
     if (connection->out == GMPUNCHI_OUT_CLOSE) return GMPUNCH_OK;
-    if (gmpunchi_reading_keep(master, connection, reading.used)) {
+    if (gmpunchi_reading_keep(master, connection, &reading)) {
         gmpunchi_connection_close(master, index, &master->stats.closed_full, GMPUNCH_REASON_LIMIT);
         return GMPUNCH_OK;
     }
-    connection->active_at = master->object.now;
     /* bytes of a command do not give it more time, nor unknown lines, whole or in pieces, an idle connection */
     if (!connection->command && !reading.used) gmpunchi_command_leave(master, index);
     else if (!connection->commanding || reading.completed) gmpunchi_command_enter(master, index);
@@ -6730,12 +6767,11 @@ int32_t gmpunch_master_tcp_accepted(gmpunch_master *master, uint64_t now, const 
         return GMPUNCH_ERR_MEMORY;
     }
     added = gmpunchi_connection_at(master, index);
-    added->from = normal;
     added->site = site;
+    added->from_port = normal.port;
     added->port = GMPUNCHI_NONE;
-    added->active_at = master->object.now;
     master->generation = master->generation % 1023 + 1;
-    added->generation = master->generation;
+    added->generation = (uint16_t)master->generation;
     gmpunchi_list_init(&added->request);
     gmpunchi_site_at(master, site)->connections++;
     gmpunchi_timer_start(master, index, GMPUNCHI_TIMER_IDLE);
@@ -6777,7 +6813,7 @@ GMPUNCHI_FN void gmpunchi_udp_reg(gmpunch_master *master, const gmpunch_address 
         }
     }
     port = gmpunchi_port_at(master, index);
-    port->seen_at = port->heard_at = master->object.now;
+    port->seen_at = port->at = master->object.now;
     if (port->owner != GMPUNCHI_NONE) {
         gmpunchi_connection_touch(master, port->owner);
         return;
@@ -6795,8 +6831,8 @@ GMPUNCHI_FN void gmpunchi_udp_reg(gmpunch_master *master, const gmpunch_address 
 GMPUNCHI_FN int32_t gmpunchi_port_is_retry(const gmpunch_master *master, const gmpunchi_port *port, uint32_t waiting) {
     uint64_t now = master->object.now;
     if (port->pending) return 0;
-    return now - port->used_at > GMPUNCHI_USED_PORT_MS ||
-           (now - port->used_at > GMPUNCHI_RETRY_MS && waiting != GMPUNCHI_NONE &&
+    return now - port->at > GMPUNCHI_USED_PORT_MS ||
+           (now - port->at > GMPUNCHI_RETRY_MS && waiting != GMPUNCHI_NONE &&
             now - gmpunchi_request_at(master, waiting)->since >= GMPUNCHI_RETRY_MS &&
             gmpunchi_site_at(master, port->site)->client_ports == 1);
 }
@@ -6843,7 +6879,7 @@ GMPUNCHI_FN void gmpunchi_udp_other(gmpunch_master *master, const gmpunch_addres
     if (site == GMPUNCHI_NONE) return;
     port = gmpunchi_port_find(master, &gmpunchi_site_at(master, site)->host_port, from->port);
     if (port == GMPUNCHI_NONE) return;
-    gmpunchi_port_at(master, port)->heard_at = master->object.now;
+    gmpunchi_port_at(master, port)->at = master->object.now;
     if (gmpunchi_port_at(master, port)->owner != GMPUNCHI_NONE)
         gmpunchi_connection_touch(master, gmpunchi_port_at(master, port)->owner);
 }
@@ -6908,7 +6944,7 @@ GMPUNCHI_FN uint64_t gmpunchi_stall_due(const gmpunch_master *master) {
     uint32_t head = master->stalled.head;
     return head == GMPUNCHI_NONE
                ? GMPUNCHI_TIME_NEVER
-               : gmpunchi_after(gmpunchi_connection_at(master, head)->stalled_since, master->config.write_timeout_ms);
+               : gmpunchi_after(gmpunchi_connection_at(master, head)->output_since, master->config.write_timeout_ms);
 }
 
 int32_t gmpunch_master_set_unix_time(gmpunch_master *master, uint64_t now, uint64_t unix_seconds) {
@@ -6947,7 +6983,7 @@ int32_t gmpunch_master_tick(gmpunch_master *master, uint64_t now) {
 /* Whether next_transmit has something to say. */
 GMPUNCHI_FN int32_t gmpunchi_master_has_output(const gmpunch_master *master) {
     return master->out[GMPUNCHI_OUT_READY].head != GMPUNCHI_NONE || master->out[GMPUNCHI_OUT_MAKING].head != GMPUNCHI_NONE ||
-           master->out[GMPUNCHI_OUT_CLOSE].head != GMPUNCHI_NONE || master->failed.head != GMPUNCHI_NONE;
+           master->out[GMPUNCHI_OUT_CLOSE].head != GMPUNCHI_NONE || master->out[GMPUNCHI_OUT_FAILED].head != GMPUNCHI_NONE;
 }
 
 uint64_t gmpunch_master_next_deadline(const gmpunch_master *master) {
@@ -7047,7 +7083,6 @@ int32_t gmpunch_master_create(const gmpunch_master_config *given, uint64_t now, 
     for (i = 0; i < GMPUNCHI_OUTS; i++) gmpunchi_list_init(&master->out[i]);
     gmpunchi_list_init(&master->listed);
     gmpunchi_list_init(&master->stalled);
-    gmpunchi_list_init(&master->failed);
     gmpunchi_list_init(&master->client_port_expiry);
     gmpunchi_list_init(&master->host_port_expiry);
     gmpunchi_list_init(&master->request_expiry);
@@ -7071,7 +7106,7 @@ GMPUNCHI_FN void gmpunchi_master_clear(gmpunch_master *master) {
     for (i = 0; i < master->connection.touched; i++) {
         gmpunchi_connection *connection = gmpunchi_connection_at(master, i);
         if (!connection->generation) continue;
-        gmpunchi_master_release(master, connection->in, connection->in_size);
+        gmpunchi_partial_drop(master, connection);
         gmpunchi_host_unlist(master, i);
         while (connection->messages) gmpunchi_message_pop(master, connection);
     }
@@ -7110,7 +7145,7 @@ GMPUNCHI_FN void gmpunchi_master_sent(gmpunch_master *master) {
     gmpunchi_stall_leave(master, index);
     gmpunchi_output_went(master, index);
     if (cools) {
-        connection->cooled_at = master->object.now;
+        connection->output_since = master->object.now;
         gmpunchi_out_enter(master, index, GMPUNCHI_OUT_COOLING);
     } else {
         gmpunchi_out_resume(master, index);
@@ -7143,14 +7178,15 @@ int32_t gmpunch_master_next_transmit(gmpunch_master *master, gmpunch_transmit *t
     if (!master || !transmit) return GMPUNCH_ERR_ARGUMENT;
     memset(transmit, 0, sizeof *transmit);
     gmpunchi_master_sent(master);
-    while (master->failed.head != GMPUNCHI_NONE)
-        gmpunchi_connection_close(master, master->failed.head, &master->stats.closed_full, GMPUNCH_REASON_LIMIT);
+    while (master->out[GMPUNCHI_OUT_FAILED].head != GMPUNCHI_NONE)
+        gmpunchi_connection_close(master, master->out[GMPUNCHI_OUT_FAILED].head, &master->stats.closed_full,
+                                  GMPUNCH_REASON_LIMIT);
     ready = master->out[GMPUNCHI_OUT_CLOSE].head == GMPUNCHI_NONE ? gmpunchi_master_ready(master) : GMPUNCHI_NONE;
     index = master->out[GMPUNCHI_OUT_CLOSE].head;
     if (index != GMPUNCHI_NONE) {
         transmit->kind = GMPUNCH_TRANSMIT_TCP_CLOSE;
         transmit->connection = gmpunchi_connection_id(master, index);
-        transmit->to = gmpunchi_connection_at(master, index)->from;
+        transmit->to = gmpunchi_connection_from(master, index);
         gmpunchi_out_enter(master, index, GMPUNCHI_OUT_NONE);
         gmpunchi_connection_give(master, index);
         return 1;
@@ -7159,7 +7195,7 @@ int32_t gmpunch_master_next_transmit(gmpunch_master *master, gmpunch_transmit *t
     message = gmpunchi_message_at(master, gmpunchi_connection_at(master, ready)->message_first);
     transmit->kind = GMPUNCH_TRANSMIT_TCP_SEND;
     transmit->connection = gmpunchi_connection_id(master, ready);
-    transmit->to = gmpunchi_connection_at(master, ready)->from;
+    transmit->to = gmpunchi_connection_from(master, ready);
     transmit->data = (message->text ? message->text->out.data : message->bytes) + message->sent;
     transmit->len = message->len - message->sent;
     master->sending = ready;
