@@ -464,6 +464,16 @@ typedef struct gmpunch_master_config {
     gmpunch_log_function log;
     void *log_user;
     int32_t *os_error;          /* if _open fails, the system's error number goes here. NULL: not wanted */
+    uint32_t max_connections_per_subnet; /* of an IPv4 /24 or IPv6 /48. Counted by hashes, so that very rarely a subnet is
+                                   charged with what others have. Default 4096 */
+    uint32_t max_waiting_connections; /* connections that are no hosts: the rest of max_connections is kept for hosts. From
+                                   half of it on, one that says nothing is closed after command_timeout_ms. Default: three
+                                   quarters of max_connections */
+    uint32_t max_commands_per_second; /* of one IP over TCP, "ping" not counted, a list that must be made as ten; two
+                                   seconds' worth may come at once. Who sends more is closed, a host's command is
+                                   ignored. Default 200, at most 1000000; GMPUNCH_NEVER: no limit */
+    uint32_t max_lobby_memory_per_ip; /* bytes of lists that wait to be sent to one IP, shared or not; one list may always
+                                   wait, a request beyond closes its connection. Default 33554432 */
 } gmpunch_master_config;
 
 #define GMPUNCH_MASTER_MAX_BINDS 8
@@ -927,10 +937,13 @@ typedef struct gmpunch_master_stats {
     uint64_t lobby_built;            /* lists made; the other requests got one that was there */
     uint64_t lobby_truncated;        /* lists cut at max_lobby */
     uint64_t refused_data;           /* max_data: host not listed */
-    uint64_t refused_lobby;          /* max_lobby_memory: connection closed */
+    uint64_t refused_lobby;          /* max_lobby_memory, max_lobby_memory_per_ip: connection closed */
     uint64_t tcp_bytes_in;
     uint64_t tcp_bytes_out;
     uint64_t udp_bytes_in;
+    uint64_t refused_connections_subnet;  /* max_connections_per_subnet */
+    uint64_t refused_connections_waiting; /* max_waiting_connections */
+    uint64_t refused_commands;            /* max_commands_per_second: connection closed, or a host's command ignored */
 } gmpunch_master_stats;
 
 /* [sans-I/O] As those of the client, where not said otherwise. */
@@ -5266,9 +5279,12 @@ int32_t gmpunch_lobby_get_stats(const gmpunch_lobby *lobby, gmpunch_lobby_stats 
                                             from an older connection */
 #define GMPUNCHI_PORT_ALIVE_MS 30000u /* a host's port from which something came so recently is not exchanged */
 #define GMPUNCHI_HOST_STALE_MS \
-    200000u                       /* a host silent for longer gives way to another at the same IP; classic hosts
+    200000u                          /* a host silent for longer gives way to another at the same IP; classic hosts
                                             send a sign of life every three minutes */
-#define GMPUNCHI_MASTER_LINES 12u /* of the longest command */
+#define GMPUNCHI_COUNTERS 8192u      /* of each row of counters */
+#define GMPUNCHI_RATE_BURST_MS 2000u /* the commands of so long may come at once */
+#define GMPUNCHI_LOBBY_COST 10u      /* a list that must be made, in commands */
+#define GMPUNCHI_MASTER_LINES 12u    /* of the longest command */
 #define GMPUNCHI_MASTER_NAME_MAX 255u
 #define GMPUNCHI_LOBBY_KEPT 4u /* lists kept for the next request like them */
 #define GMPUNCHI_LOBBY_FRESH_MS \
@@ -5281,6 +5297,7 @@ typedef struct gmpunchi_site {
     gmpunch_address ip;
     uint32_t connections;
     uint32_t host_ports, client_ports; /* counts */
+    uint32_t lobby_bytes;              /* of lists that wait to be sent here */
     gmpunchi_list host_port;           /* ports of UDP "reg" */
     gmpunchi_list client_port;         /* ports of UDP "connect", oldest first */
     gmpunchi_list host;                /* registered connections, oldest first */
@@ -5401,6 +5418,7 @@ typedef struct gmpunchi_message {
     gmpunchi_text *text; /* NULL: what is in bytes */
     uint32_t next;
     uint32_t len, sent;
+    uint32_t charged; /* bytes of a list, in the site's lobby_bytes */
     uint8_t introduction;
     uint8_t bytes[GMPUNCHI_FOUND_MAX];
 } gmpunchi_message;
@@ -5417,7 +5435,9 @@ struct gmpunch_master {
     uint64_t key[2];
     uint32_t generation;
     gmpunchi_pool site, port, connection, request, message;
-    gmpunchi_map site_map; /* by ip */
+    gmpunchi_map site_map;                         /* by ip */
+    uint32_t subnet[2][GMPUNCHI_COUNTERS];         /* connections */
+    uint64_t commands_until[2][GMPUNCHI_COUNTERS]; /* microseconds, of IPs */
     gmpunchi_list timer[GMPUNCHI_TIMERS];
     gmpunchi_list commanding;
     gmpunchi_list out[GMPUNCHI_OUTS]; /* connections by their output */
@@ -5609,6 +5629,49 @@ GMPUNCHI_FN void gmpunchi_site_give(gmpunch_master *master, uint32_t index) {
     gmpunchi_pool_give(&master->site, index);
 }
 
+/* The two counters of an IP's first bytes, one in each row: others share one of them, but hardly both. */
+GMPUNCHI_FN void gmpunchi_counters(const gmpunch_master *master, const gmpunch_address *ip, size_t len, uint32_t slot[2]) {
+    uint8_t bytes[17];
+    uint64_t hash;
+    bytes[0] = ip->family;
+    memcpy(bytes + 1, ip->ip, len);
+    hash = gmpunchi_siphash(master->key, bytes, len + 1);
+    slot[0] = (uint32_t)(hash % GMPUNCHI_COUNTERS);
+    slot[1] = (uint32_t)((hash >> 32) % GMPUNCHI_COUNTERS);
+}
+
+GMPUNCHI_FN size_t gmpunchi_subnet_len(const gmpunch_address *ip) { return ip->family == 4 ? 3 : 6; }
+
+GMPUNCHI_FN int32_t gmpunchi_subnet_is_full(const gmpunch_master *master, const gmpunch_address *ip) {
+    uint32_t slot[2], most = master->config.max_connections_per_subnet;
+    gmpunchi_counters(master, ip, gmpunchi_subnet_len(ip), slot);
+    return master->subnet[0][slot[0]] >= most && master->subnet[1][slot[1]] >= most;
+}
+
+/* change: 1, or -1 */
+GMPUNCHI_FN void gmpunchi_subnet_count(gmpunch_master *master, const gmpunch_address *ip, int32_t change) {
+    uint32_t slot[2], row;
+    gmpunchi_counters(master, ip, gmpunchi_subnet_len(ip), slot);
+    for (row = 0; row < 2; row++) master->subnet[row][slot[row]] += (uint32_t)change;
+}
+
+/* Whether an IP sends this many commands more too fast. Its counters are the times when all would have been sent at
+   max_commands_per_second. */
+GMPUNCHI_FN int32_t gmpunchi_commands_are_fast(gmpunch_master *master, const gmpunch_address *ip, uint32_t commands) {
+    uint64_t now = master->object.now * 1000u, until;
+    uint32_t slot[2], row, cost;
+    if (master->config.max_commands_per_second == GMPUNCH_NEVER) return 0;
+    cost = 1000000u / master->config.max_commands_per_second * commands;
+    gmpunchi_counters(master, ip, sizeof ip->ip, slot);
+    until = gmpunchi_earlier(master->commands_until[0][slot[0]], master->commands_until[1][slot[1]]);
+    if (until > now && until - now + cost > GMPUNCHI_RATE_BURST_MS * 1000u) return 1;
+    for (row = 0; row < 2; row++) {
+        uint64_t *counter = &master->commands_until[row][slot[row]];
+        *counter = (*counter > now ? *counter : now) + cost;
+    }
+    return 0;
+}
+
 /* ---- output ---- */
 
 GMPUNCHI_FN void gmpunchi_out_enter(gmpunch_master *master, uint32_t index, uint8_t out) {
@@ -5757,6 +5820,7 @@ GMPUNCHI_FN void gmpunchi_message_pop(gmpunch_master *master, gmpunchi_connectio
     uint32_t message = connection->message_first;
     connection->message_first = gmpunchi_message_at(master, message)->next;
     connection->messages--;
+    gmpunchi_site_at(master, connection->site)->lobby_bytes -= gmpunchi_message_at(master, message)->charged;
     gmpunchi_text_drop(master, gmpunchi_message_at(master, message)->text);
     gmpunchi_pool_give(&master->message, message);
 }
@@ -5766,6 +5830,19 @@ GMPUNCHI_FN void gmpunchi_message_pop(gmpunch_master *master, gmpunchi_connectio
 GMPUNCHI_FN void gmpunchi_connection_fail(gmpunch_master *master, uint32_t index) {
     if (gmpunchi_connection_at(master, index)->out != GMPUNCHI_OUT_CLOSE)
         gmpunchi_out_enter(master, index, GMPUNCHI_OUT_FAILED);
+}
+
+/* Counts a made list that waits for a connection: GMPUNCH_ERR_FULL if those of its site are too long. */
+GMPUNCHI_FN int32_t gmpunchi_message_charge(gmpunch_master *master, uint32_t index, uint32_t message_index) {
+    gmpunchi_site *site = gmpunchi_site_at(master, gmpunchi_connection_at(master, index)->site);
+    gmpunchi_message *message = gmpunchi_message_at(master, message_index);
+    uint32_t bytes = (uint32_t)message->text->out.used;
+    if (message->charged) return GMPUNCH_OK;
+    if (site->lobby_bytes && (uint64_t)site->lobby_bytes + bytes > master->config.max_lobby_memory_per_ip)
+        return GMPUNCH_ERR_FULL;
+    message->charged = bytes;
+    site->lobby_bytes += bytes;
+    return GMPUNCH_OK;
 }
 
 /* Queues a text; takes over the caller's reference. */
@@ -5779,6 +5856,10 @@ GMPUNCHI_FN void gmpunchi_answer_text(gmpunch_master *master, uint32_t index, gm
     }
     gmpunchi_message_at(master, message)->text = text;
     gmpunchi_message_end(master, index, message, text->made ? &text->out : &out);
+    if (text->made && gmpunchi_message_charge(master, index, message)) {
+        master->stats.refused_lobby++;
+        gmpunchi_connection_fail(master, index);
+    }
 }
 
 /* ---- timers ---- */
@@ -6353,6 +6434,7 @@ GMPUNCHI_FN void gmpunchi_connection_clear(gmpunch_master *master, uint32_t inde
 GMPUNCHI_FN void gmpunchi_connection_give(gmpunch_master *master, uint32_t index) {
     uint32_t site = gmpunchi_connection_at(master, index)->site;
     gmpunchi_site_at(master, site)->connections--;
+    gmpunchi_subnet_count(master, &gmpunchi_site_at(master, site)->ip, -1);
     gmpunchi_site_give(master, site);
     gmpunchi_connection_at(master, index)->generation = 0;
     gmpunchi_pool_give(&master->connection, index);
@@ -6554,6 +6636,16 @@ GMPUNCHI_FN gmpunchi_text *gmpunchi_lobby_kept(const gmpunch_master *master, con
     return NULL;
 }
 
+/* Whether a command, which costs as much as so many, is not too fast for its IP; otherwise a host's is ignored, and any
+   other connection closed. */
+GMPUNCHI_FN int32_t gmpunchi_command_is_allowed(gmpunch_master *master, uint32_t index, uint32_t commands) {
+    const gmpunchi_connection *connection = gmpunchi_connection_at(master, index);
+    if (!gmpunchi_commands_are_fast(master, &gmpunchi_site_at(master, connection->site)->ip, commands)) return 1;
+    if (connection->is_host) gmpunchi_connection_refused(master, index, &master->stats.refused_commands, "too fast:");
+    else gmpunchi_connection_close(master, index, &master->stats.refused_commands, GMPUNCH_REASON_LIMIT);
+    return 0;
+}
+
 /* A "lobby2". */
 GMPUNCHI_FN void gmpunchi_lobby_ask(gmpunch_master *master, uint32_t index, const char *arguments, size_t len) {
     gmpunchi_lobby_request request;
@@ -6565,6 +6657,7 @@ GMPUNCHI_FN void gmpunchi_lobby_ask(gmpunch_master *master, uint32_t index, cons
     gmpunchi_decode_lobby_request(arguments, len, &request);
     text = gmpunchi_lobby_kept(master, &request);
     if (!text) {
+        if (!gmpunchi_command_is_allowed(master, index, GMPUNCHI_LOBBY_COST - 1)) return;
         for (i = 0; i < GMPUNCH_DATA_STRINGS; i++) filters_len += strlen(request.filter[i]) + 1;
         text = gmpunchi_text_new(master, &request, filters_len);
         if (!text) {
@@ -6603,12 +6696,14 @@ GMPUNCHI_FN void gmpunchi_answer_about(gmpunch_master *master, uint32_t index, u
 
 GMPUNCHI_FN void gmpunchi_command_run(gmpunch_master *master, uint32_t index, uint8_t command, const char *arguments,
                                       size_t len) {
+    gmpunchi_connection *connection = gmpunchi_connection_at(master, index);
     gmpunchi_registration registration;
     int64_t minimum[3];
     gmpunch_address target;
+    if (command != GMPUNCHI_COMMAND_PING && !gmpunchi_command_is_allowed(master, index, 1)) return;
     switch (command) {
     case GMPUNCHI_COMMAND_REG:
-        gmpunchi_connection_at(master, index)->sent_reg = 1;
+        connection->sent_reg = 1;
         gmpunchi_host_add(master, index);
         break;
     case GMPUNCHI_COMMAND_REG2:
@@ -6620,7 +6715,7 @@ GMPUNCHI_FN void gmpunchi_command_run(gmpunch_master *master, uint32_t index, ui
         if (gmpunchi_version_is_below(registration.version, minimum))
             gmpunchi_connection_close(master, index, &master->stats.closed_version, GMPUNCH_REASON_VERSION);
         else {
-            gmpunchi_connection_at(master, index)->streams = gmpunchi_connection_at(master, index)->sent_reg;
+            connection->streams = connection->sent_reg;
             gmpunchi_host_add(master, index);
             gmpunchi_host_list(master, index, &registration);
         }
@@ -6755,6 +6850,15 @@ int32_t gmpunch_master_tcp_accepted(gmpunch_master *master, uint64_t now, const 
         gmpunchi_master_refused(master, &master->stats.refused_connections, "connection refused:", &normal);
         return GMPUNCH_ERR_FULL;
     }
+    if (master->stats.connections - master->stats.hosts >= master->config.max_waiting_connections) {
+        gmpunchi_master_refused(master, &master->stats.refused_connections_waiting, "connection refused:", &normal);
+        return GMPUNCH_ERR_FULL;
+    }
+    if (gmpunchi_subnet_is_full(master, &normal)) {
+        gmpunchi_master_refused(master, &master->stats.refused_connections_subnet, "too many connections of the subnet of",
+                                &normal);
+        return GMPUNCH_ERR_FULL;
+    }
     site = gmpunchi_site_get(master, &normal);
     if (site == GMPUNCHI_NONE) return GMPUNCH_ERR_MEMORY;
     if (gmpunchi_site_at(master, site)->connections >= master->config.max_connections_per_ip) {
@@ -6774,6 +6878,7 @@ int32_t gmpunch_master_tcp_accepted(gmpunch_master *master, uint64_t now, const 
     added->generation = (uint16_t)master->generation;
     gmpunchi_list_init(&added->request);
     gmpunchi_site_at(master, site)->connections++;
+    gmpunchi_subnet_count(master, &normal, 1);
     gmpunchi_timer_start(master, index, GMPUNCHI_TIMER_IDLE);
     master->stats.connections++;
     master->stats.accepted++;
@@ -6908,9 +7013,17 @@ int32_t gmpunch_master_input_udp(gmpunch_master *master, uint64_t now, const gmp
 
 /* ---- time ---- */
 
+/* How long a connection may be idle: under pressure no longer than a command may take. */
+GMPUNCHI_FN uint32_t gmpunchi_idle_ms(const gmpunch_master *master) {
+    uint32_t ms = master->config.idle_timeout_ms, waiting = master->stats.connections - master->stats.hosts;
+    return waiting > master->config.max_waiting_connections / 2 && ms > master->config.command_timeout_ms
+               ? master->config.command_timeout_ms
+               : ms;
+}
+
 /* When the first of a timer's connections is due. */
 GMPUNCHI_FN uint64_t gmpunchi_timer_due(const gmpunch_master *master, uint32_t timer) {
-    uint32_t ms = timer == GMPUNCHI_TIMER_IDLE ? master->config.idle_timeout_ms : master->config.host_timeout_ms;
+    uint32_t ms = timer == GMPUNCHI_TIMER_IDLE ? gmpunchi_idle_ms(master) : master->config.host_timeout_ms;
     uint32_t head = master->timer[timer].head;
     return head == GMPUNCHI_NONE ? GMPUNCHI_TIME_NEVER
                                  : gmpunchi_after(gmpunchi_connection_at(master, head)->timer_since, ms);
@@ -7032,13 +7145,19 @@ GMPUNCHI_FN int32_t gmpunchi_master_configure(const gmpunch_master_config *given
     config->max_data = gmpunchi_or_default(config->max_data, 64u << 20);
     config->max_lobby = gmpunchi_or_default(config->max_lobby, 32u << 20);
     config->max_lobby_memory = gmpunchi_or_default(config->max_lobby_memory, 128u << 20);
+    config->max_connections_per_subnet = gmpunchi_or_default(config->max_connections_per_subnet, 4096);
+    config->max_waiting_connections =
+        gmpunchi_or_default(config->max_waiting_connections, config->max_connections - config->max_connections / 4);
+    config->max_commands_per_second = gmpunchi_or_default(config->max_commands_per_second, 200);
+    config->max_lobby_memory_per_ip = gmpunchi_or_default(config->max_lobby_memory_per_ip, 32u << 20);
     if (!config->name) config->name = "gmpunch";
     if (!config->seed) config->seed = 1;
     if (config->max_connections > GMPUNCHI_MASTER_LIMIT || config->max_ports > GMPUNCHI_MASTER_LIMIT ||
         config->max_requests > GMPUNCHI_MASTER_LIMIT || config->max_messages > GMPUNCHI_MASTER_LIMIT ||
         config->max_line > 65536 || config->max_line < 64 || config->max_lobby < 4096 || config->max_lobby_memory < 4096 ||
-        config->max_lobby > 1u << 30 || strlen(config->name) > GMPUNCHI_MASTER_NAME_MAX ||
-        gmpunchi_has_control(config->name))
+        config->max_lobby > 1u << 30 ||
+        (config->max_commands_per_second > 1000000u && config->max_commands_per_second != GMPUNCH_NEVER) ||
+        strlen(config->name) > GMPUNCHI_MASTER_NAME_MAX || gmpunchi_has_control(config->name))
         return GMPUNCH_ERR_CONFIG;
     return GMPUNCH_OK;
 }
@@ -7154,14 +7273,15 @@ GMPUNCHI_FN void gmpunchi_master_sent(gmpunch_master *master) {
 
 /* The first connection that has something to send, or GMPUNCHI_NONE. If none has, one lobby list is made. */
 GMPUNCHI_FN uint32_t gmpunchi_master_ready(gmpunch_master *master) {
-    uint32_t index = master->out[GMPUNCHI_OUT_READY].head;
+    uint32_t index = master->out[GMPUNCHI_OUT_READY].head, first;
     gmpunchi_message *message;
     gmpunchi_text *text;
     if (index == GMPUNCHI_NONE) {
         index = master->out[GMPUNCHI_OUT_MAKING].head;
         if (index == GMPUNCHI_NONE) return index;
-        text = gmpunchi_message_at(master, gmpunchi_connection_at(master, index)->message_first)->text;
-        if (!text->made && gmpunchi_lobby_make(master, text)) {
+        first = gmpunchi_connection_at(master, index)->message_first;
+        text = gmpunchi_message_at(master, first)->text;
+        if ((!text->made && gmpunchi_lobby_make(master, text)) || gmpunchi_message_charge(master, index, first)) {
             gmpunchi_connection_close(master, index, &master->stats.refused_lobby, GMPUNCH_REASON_LIMIT);
             return GMPUNCHI_NONE;
         }

@@ -93,6 +93,8 @@ static const field config_fields[] = {
     MASTER(U32, max_connections_per_ip), MASTER(U32, max_ports), MASTER(U32, max_ports_per_ip), MASTER(U32, max_requests),
     MASTER(U32, max_requests_per_connection), MASTER(U32, max_messages), MASTER(U32, max_messages_per_connection),
     MASTER(U32, max_line), MASTER(U32, max_data), MASTER(U32, max_lobby), MASTER(U32, max_lobby_memory), MASTER(U64, seed),
+    MASTER(U32, max_connections_per_subnet), MASTER(U32, max_waiting_connections), MASTER(U32, max_commands_per_second),
+    MASTER(U32, max_lobby_memory_per_ip),
 };
 #undef CLIENT
 #undef HOST
@@ -126,6 +128,7 @@ static const field stat_fields[] = {
     MASTER(U64, listed), MASTER(U64, data_bytes), MASTER(U64, lobby_bytes), MASTER(U64, lobby_requests),
     MASTER(U64, lobby_built), MASTER(U64, lobby_truncated), MASTER(U64, refused_data), MASTER(U64, refused_lobby),
     MASTER(U64, tcp_bytes_in), MASTER(U64, tcp_bytes_out), MASTER(U64, udp_bytes_in),
+    MASTER(U64, refused_connections_subnet), MASTER(U64, refused_connections_waiting), MASTER(U64, refused_commands),
 };
 #undef CLIENT
 #undef HOST

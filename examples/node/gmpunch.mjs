@@ -105,7 +105,8 @@ struct('master_config',
     'u32 hold_ms client_port_ms host_port_ms command_timeout_ms idle_timeout_ms host_timeout_ms write_timeout_ms',
     'u32 introduction_gap_ms max_connections max_connections_per_ip max_ports max_ports_per_ip max_requests',
     'u32 max_requests_per_connection max_messages max_messages_per_connection max_line max_data max_lobby',
-    'u32 max_lobby_memory', 'u64 seed', 'allocator allocator', 'log log', 'pointer log_user os_error');
+    'u32 max_lobby_memory', 'u64 seed', 'allocator allocator', 'log log', 'pointer log_user os_error',
+    'u32 max_connections_per_subnet max_waiting_connections max_commands_per_second max_lobby_memory_per_ip');
 struct('event',
     'i32 type reason cause stage how', 'u32 peer', 'address address other',
     'u32 elapsed_ms announces_sent knocks_sent knocks_heard ignored', 'i32 os_error', 'u32 socket_index len',
@@ -127,7 +128,8 @@ struct('master_stats',
     'u64 lines_ignored refused_connections refused_connections_ip refused_ports refused_requests refused_messages',
     'u64 refused_memory closed_line closed_command closed_idle closed_host closed_write closed_version closed_full',
     'u64 events_dropped listed data_bytes lobby_bytes lobby_requests lobby_built lobby_truncated refused_data',
-    'u64 refused_lobby tcp_bytes_in tcp_bytes_out udp_bytes_in');
+    'u64 refused_lobby tcp_bytes_in tcp_bytes_out udp_bytes_in refused_connections_subnet refused_connections_waiting',
+    'u64 refused_commands');
 
 /* ---- functions: name without the prefix, 'result parameter parameter ...' */
 

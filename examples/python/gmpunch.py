@@ -381,6 +381,10 @@ class MasterConfig(_Sized):
     log: Log
     log_user: Pointer
     os_error: Pointer
+    max_connections_per_subnet: U32
+    max_waiting_connections: U32
+    max_commands_per_second: U32
+    max_lobby_memory_per_ip: U32
 
 
 @_struct
@@ -482,6 +486,9 @@ class MasterStats(_Sized):
     tcp_bytes_in: U64
     tcp_bytes_out: U64
     udp_bytes_in: U64
+    refused_connections_subnet: U64
+    refused_connections_waiting: U64
+    refused_commands: U64
 
 
 @_struct
