@@ -421,7 +421,8 @@ class Descriptors(Test):
 
     @needs(os.path.exists("/proc/self/limits"), "/proc/self/limits")
     def test_soft_limit_is_raised(self):
-        gate, to = self.gate("--max-connections", "100", preexec_fn=self.limited(64, 1000))
+        gate, to = self.gate("--max-connections", "100", "--max-waiting-connections=100",
+                             preexec_fn=self.limited(64, 1000))
         soft, hard = self.limits_of(gate)
         self.assertGreaterEqual(soft, 100)
         self.assertEqual(hard, 1000)
@@ -430,7 +431,8 @@ class Descriptors(Test):
         self.assertEqual(peers[99].answer(), VERSION)
 
     def test_fewer_connections_than_wanted(self):
-        gate, to = self.gate("--max-connections", "100", preexec_fn=self.limited(64, 64))
+        gate, to = self.gate("--max-connections", "100", "--max-waiting-connections=100",
+                             preexec_fn=self.limited(64, 64))
         limits = json.loads(gate.lines[0])
         self.assertEqual((limits["item"], limits["level"]), ("limits", "warning"))
         self.assertEqual((limits["descriptors"], limits["wanted"]), (64, 100))
@@ -579,7 +581,7 @@ class Log(Test):
             self.assertEqual(items[-1], "stopped")
 
     def test_a_flood_is_held_back(self):
-        gate, to = self.gate("--log-rate", "2", "--hold-ms", "1")
+        gate, to = self.gate("--log-rate", "2", "--hold-ms", "1", "--max-commands-per-second=never")
         client = self.peer(to)
         end = time.monotonic() + child.LIMIT
         while not any('"held_back"' in line for line in gate.lines):
@@ -628,7 +630,7 @@ class Log(Test):
 
     @needs(POSIX, "POSIX pipes")
     def test_reader_that_stalls(self):
-        gate, to, pipe = self.piped("--hold-ms=1", "--log-rate=never")
+        gate, to, pipe = self.piped("--hold-ms=1", "--log-rate=never", "--max-commands-per-second=never")
         self.addCleanup(os.close, pipe)
         client = self.peer(to)
         for _ in range(100):  # lines of more bytes than a pipe holds
