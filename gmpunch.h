@@ -3179,9 +3179,10 @@ GMPUNCHI_FN void gmpunchi_liveness_start(gmpunchi_liveness *live, uint64_t now) 
 /* When a knock is due: to learn whether the peer answers, to keep the mapping, or because the peer is overdue. */
 GMPUNCHI_FN uint64_t gmpunchi_liveness_due(const gmpunchi_liveness *live, uint32_t interval) {
     uint64_t due = gmpunchi_after(live->sent_at, interval), probe;
-    if (live->first_probes && !live->answers) {
-        uint32_t tried = GMPUNCHI_FIRST_PROBES - (uint32_t)live->first_probes;
-        due = gmpunchi_earlier(due, live->since + GMPUNCHI_FIRST_PROBE_MS + (uint64_t)tried * GMPUNCHI_PROBE_PAUSE_MS);
+    if (live->first_probes && !live->answers) { /* one after the other, also where nothing ran for a while */
+        probe = live->first_probes == GMPUNCHI_FIRST_PROBES ? live->since + GMPUNCHI_FIRST_PROBE_MS
+                                                            : live->probe_at + GMPUNCHI_PROBE_PAUSE_MS;
+        due = gmpunchi_earlier(due, probe);
     }
     if (live->answers) {
         probe = gmpunchi_after(live->heard_at, interval);

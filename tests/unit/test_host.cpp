@@ -392,6 +392,24 @@ TEST_CASE("host: silence") {
     CHECK(f.stats().peers == 0);
 }
 
+TEST_CASE("host: an application that paused does not probe a new peer in a burst") {
+    fixture f;
+    f.udp(f.a, knock);
+    f.forget();
+    f.now += 60000; // nothing ran
+    for (int probes = 1; probes <= 3; probes++) {
+        gmpunch_host_tick(f.host, f.now);
+        f.drain();
+        CHECK(f.sent(knock, &f.a) == size_t(probes));
+        CHECK(gmpunch_host_next_deadline(f.host) > f.now);
+        f.now += 999;
+        gmpunch_host_tick(f.host, f.now);
+        f.drain();
+        CHECK(f.sent(knock, &f.a) == size_t(probes));
+        f.now += 1;
+    }
+}
+
 TEST_CASE("host: data strings, changed and committed") {
     fixture f;
     f.registered();
