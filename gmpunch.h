@@ -3207,9 +3207,10 @@ GMPUNCHI_FN void gmpunchi_liveness_probed(gmpunchi_liveness *live, uint64_t now)
 #define GMPUNCHI_CLIENT_EVENTS_FINAL 3u /* places kept for CONNECTED, FAILED and LOST */
 #define GMPUNCHI_CLIENT_TARGETS 4u
 #define GMPUNCHI_CLIENT_OUT 128u
-#define GMPUNCHI_RETRY_PAUSE_MS 250u /* first pause before the master is tried again; doubles */
-#define GMPUNCHI_ASK_AGAIN_MS 3000u  /* knocking so long without hearing anything: the host may not have been told */
-#define GMPUNCHI_UNWELCOME_MS 2000u  /* hearing knocks for so long without a welcome: another source port */
+#define GMPUNCHI_RETRY_PAUSE_MS 250u /* first pause before the master is tried again; doubles, up to ... */
+#define GMPUNCHI_RETRY_PAUSE_MAX_MS 60000u
+#define GMPUNCHI_ASK_AGAIN_MS 3000u /* knocking so long without hearing anything: the host may not have been told */
+#define GMPUNCHI_UNWELCOME_MS 2000u /* hearing knocks for so long without a welcome: another source port */
 #define GMPUNCHI_DATA_TRIES 10u
 #define GMPUNCHI_DATA_PAUSE_MS 500u
 #define GMPUNCHI_ANSWER_PAUSE_MS 1000u /* at least this between answers to the host's knocks */
@@ -3329,10 +3330,10 @@ GMPUNCHI_FN gmpunch_address gmpunchi_client_direct_address(const gmpunch_client 
     return address;
 }
 
-/* Half way through the time that is left; 5 s where it is endless. */
+/* Half way through the time that is left, and not now; 5 s where it is endless. */
 GMPUNCHI_FN uint64_t gmpunchi_client_half_way(const gmpunch_client *client) {
     if (client->give_up_at == GMPUNCHI_TIME_NEVER) return client->object.now + 5000;
-    return client->object.now + (client->give_up_at - client->object.now) / 2;
+    return client->object.now + (client->give_up_at - client->object.now + 1) / 2;
 }
 
 GMPUNCHI_FN int32_t gmpunchi_client_may_restart(const gmpunch_client *client) {
@@ -3408,7 +3409,8 @@ GMPUNCHI_FN void gmpunchi_client_attempt_failed(gmpunch_client *client, int32_t 
     } else {
         client->uplink.current = 0;
         client->retry_at = gmpunchi_after(client->object.now, client->retry_pause);
-        client->retry_pause *= 2;
+        if (client->retry_pause <= GMPUNCHI_RETRY_PAUSE_MAX_MS / 2) client->retry_pause *= 2;
+        else client->retry_pause = GMPUNCHI_RETRY_PAUSE_MAX_MS;
     }
 }
 

@@ -549,3 +549,35 @@ TEST_CASE("client: time-outs that never come") {
     f.wait(600000);
     CHECK(f.stage() == GMPUNCH_STAGE_PUNCH);
 }
+
+TEST_CASE("client: a master that can't be reached is tried on and on, with pauses that stay") {
+    gmpunch_client_config config = fixture::config();
+    config.timeout_ms = config.master_timeout_ms = GMPUNCH_NEVER;
+    fixture f(config);
+    for (int tries = 0; tries < 40; tries++) {
+        REQUIRE(gmpunch_client_tcp_closed(f.client, f.now, f.connection(), 111) == GMPUNCH_OK);
+        f.out.clear();
+        f.out_data.clear();
+        uint64_t before = f.now;
+        while (f.out.empty() || f.out.back().kind != GMPUNCH_TRANSMIT_TCP_OPEN) {
+            REQUIRE(gmpunch_client_next_deadline(f.client) > f.now);
+            f.now = gmpunch_client_next_deadline(f.client);
+            gmpunch_client_tick(f.client, f.now);
+            f.drain();
+        }
+        CHECK(f.now - before == std::min(250ull << std::min(tries, 8), 60000ull));
+    }
+}
+
+TEST_CASE("client: the last millisecond before it gives up") {
+    gmpunch_client_config config = fixture::config();
+    config.direct_only = 1;
+    config.direct_port = 6611;
+    config.timeout_ms = 2;
+    config.max_sockets = 3;
+    fixture f(config);
+    gmpunch_client_tick(f.client, ++f.now);
+    CHECK(gmpunch_client_next_deadline(f.client) > f.now);
+    gmpunch_client_tick(f.client, ++f.now);
+    CHECK(f.stage() == GMPUNCH_STAGE_FAILED);
+}
