@@ -3669,7 +3669,7 @@ int32_t gmpunch_client_input_udp(gmpunch_client *client, uint64_t now, const gmp
     if (client->stage == GMPUNCH_STAGE_CONNECTED && gmpunch_address_equal(&sender, &client->peer))
         return gmpunchi_client_input_peer(client, id, raw, payload, payload_len);
     if (id != GMPUNCHI_ID_KNOCK && id != GMPUNCHI_ID_WELCOME) return GMPUNCH_NOT_MINE;
-    if (!gmpunchi_client_knows(client, &sender)) {
+    if (!gmpunchi_address_is_unicast(&sender) || !gmpunchi_client_knows(client, &sender)) {
         if (client->stage >= GMPUNCH_STAGE_CONNECTED) return GMPUNCH_NOT_MINE;
         client->stats.strangers++;
         return GMPUNCH_CONSUMED;

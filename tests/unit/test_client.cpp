@@ -301,6 +301,20 @@ TEST_CASE("client: the welcome counts only from the host that it knocks at") {
     CHECK(flags == GMPUNCH_DATAGRAM_RAW); // answered in the form that the peer used
 }
 
+TEST_CASE("client: nobody can be answered at port 0") {
+    fixture f;
+    f.find();
+    gmpunch_address portless = f.server;
+    portless.port = 0;
+    CHECK(f.udp(portless, knock) == GMPUNCH_CONSUMED);
+    CHECK(f.udp(portless, welcome) == GMPUNCH_CONSUMED);
+    CHECK(f.stage() == GMPUNCH_STAGE_PUNCH);
+    CHECK(f.stats().strangers == 2);
+    f.wait(1000);
+    for (auto &t : f.out)
+        if (t.kind == GMPUNCH_TRANSMIT_UDP) CHECK(t.to.port != 0);
+}
+
 TEST_CASE("client: knocks every interval; also where the host's knock came from") {
     fixture f;
     f.find();
