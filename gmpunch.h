@@ -3367,7 +3367,7 @@ GMPUNCHI_FN void gmpunchi_client_attempt(gmpunch_client *client) {
     client->announce_due = 1;
     client->announce_at = gmpunchi_after(now, client->config.announce_interval_ms);
     client->attempt_at = client->master_at == GMPUNCHI_TIME_NEVER ? gmpunchi_after(now, 5000)
-                         : client->master_at > now                ? now + (client->master_at - now) / left
+                         : client->master_at > now                ? now + (client->master_at - now + left - 1) / left
                                                                   : now;
     gmpunchi_uplink_open(&client->uplink);
 }

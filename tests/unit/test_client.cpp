@@ -583,6 +583,15 @@ TEST_CASE("client: a master that can't be reached is tried on and on, with pause
     }
 }
 
+TEST_CASE("client: more addresses of the master than milliseconds") {
+    gmpunch_client_config config = fixture::config();
+    config.timeout_ms = 3;
+    fixture f(config);
+    gmpunch_address addresses[] = {address("203.0.113.1"), address("203.0.113.2"), address("203.0.113.3")};
+    REQUIRE(gmpunch_client_set_master(f.client, ++f.now, addresses, 3) == GMPUNCH_OK);
+    CHECK(gmpunch_client_next_deadline(f.client) > f.now);
+}
+
 TEST_CASE("client: the last millisecond before it gives up") {
     gmpunch_client_config config = fixture::config();
     config.direct_only = 1;
