@@ -4396,13 +4396,16 @@ GMPUNCHI_FN void gmpunchi_host_sweep(gmpunch_host *host) {
         gmpunchi_peer *peer = &host->peer[i];
         if (peer->state == GMPUNCHI_PEER_KICKED && now >= peer->live.since) {
             gmpunchi_host_peer_unmap(host, i);
-        } else if (peer->state == GMPUNCHI_PEER_CONNECTED && now >= gmpunchi_peer_lost_at(host, peer)) {
-            gmpunchi_host_peer_left(host, i, GMPUNCH_REASON_TIMEOUT);
-            gmpunchi_host_peer_unmap(host, i);
         } else if (peer->state == GMPUNCHI_PEER_CONNECTED && now >= gmpunchi_peer_due(host, peer)) {
-            gmpunchi_liveness_probed(&peer->live, now);
-            host->stats.keepalives_sent++;
-            gmpunchi_host_peer_mark(host, i, GMPUNCHI_DUE_KNOCK);
+            /* a probe that is due may tell that the peer answers, and so that it has been silent for too long */
+            if (now < gmpunchi_peer_lost_at(host, peer)) gmpunchi_liveness_probed(&peer->live, now);
+            if (now >= gmpunchi_peer_lost_at(host, peer)) {
+                gmpunchi_host_peer_left(host, i, GMPUNCH_REASON_TIMEOUT);
+                gmpunchi_host_peer_unmap(host, i);
+            } else {
+                host->stats.keepalives_sent++;
+                gmpunchi_host_peer_mark(host, i, GMPUNCHI_DUE_KNOCK);
+            }
         }
         if (peer->state == GMPUNCHI_PEER_CONNECTED || peer->state == GMPUNCHI_PEER_KICKED)
             gmpunchi_host_sweep_by(host, gmpunchi_peer_due(host, peer));

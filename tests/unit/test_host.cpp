@@ -410,6 +410,18 @@ TEST_CASE("host: an application that paused does not probe a new peer in a burst
     }
 }
 
+TEST_CASE("host: a peer that proves to have answered long ago leaves at once") {
+    fixture f;
+    f.udp(f.a, knock);
+    f.wait(5000); // a probe
+    f.udp(f.a, knock);
+    f.now += 60000; // nothing ran
+    gmpunch_host_tick(f.host, f.now);
+    CHECK(gmpunch_host_next_deadline(f.host) > f.now);
+    f.drain();
+    CHECK(f.count(GMPUNCH_EVENT_LEFT) == 1);
+}
+
 TEST_CASE("host: data strings, changed and committed") {
     fixture f;
     f.registered();
