@@ -78,7 +78,10 @@ private:
         config.master = "203.0.113.1";
         config.data[0] = "game";
         config.raw = raw != 0;
-        config.max_peers = 8;
+        config.max_peers = config.max_introductions = 8;
+        config.knock_interval_ms = 250; // few events make many sessions
+        config.keepalive_interval_ms = 40000;
+        config.peer_timeout_ms = 100000;
         n.address = fuzz::address(ip, 7000);
         n.m.now = now;
         EXPECT(n.m.start(config, true));
@@ -91,6 +94,9 @@ private:
         config.direct_port = direct;
         config.ask_data = 1;
         config.max_sockets = 3;
+        config.knock_interval_ms = 250;
+        config.keepalive_interval_ms = 40000;
+        config.peer_timeout_ms = 100000;
         config.raw = raw != 0;
         n.address = fuzz::address(ip, port);
         n.m.now = now;
