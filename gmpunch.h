@@ -5389,6 +5389,7 @@ typedef struct gmpunchi_connection {
     uint8_t stalled;           /* in the list of those that take nothing */
     uint8_t commanding;        /* in the list of those in the middle of a command */
     uint8_t sent_reg;          /* "reg" over TCP */
+    uint8_t inherited;         /* of a host: nobody announced its port since it changed hands */
     uint8_t streams;           /* of a host: "reg2" after "reg", it reads a stream */
     gmpunchi_partial *in;      /* what was read of the command so far; NULL if nothing */
     gmpunchi_listing *listing; /* of a host in the lobby; NULL: not listed */
@@ -5991,11 +5992,13 @@ GMPUNCHI_FN uint32_t gmpunchi_port_add(gmpunch_master *master, uint32_t site_ind
 /* Answers the requests that waited for a host of this site, as far as they can be now: see the requests below. */
 GMPUNCHI_FN void gmpunchi_site_settle(gmpunch_master *master, uint32_t site);
 
-GMPUNCHI_FN void gmpunchi_host_own_port(gmpunch_master *master, uint32_t host, uint32_t port) {
+/* announced: it was since it is without owner, or by its owner's successor. */
+GMPUNCHI_FN void gmpunchi_host_own_port(gmpunch_master *master, uint32_t host, uint32_t port, int32_t announced) {
     gmpunchi_port_expiry_leave(master, port);
     gmpunchi_port_at(master, port)->owner = host;
     gmpunchi_port_at(master, port)->fresh = 0;
     gmpunchi_connection_at(master, host)->port = port;
+    gmpunchi_connection_at(master, host)->inherited = !announced;
     gmpunchi_site_settle(master, gmpunchi_connection_at(master, host)->site);
 }
 
@@ -6014,7 +6017,7 @@ GMPUNCHI_FN int32_t gmpunchi_host_lacks_port(const gmpunch_master *master, const
     if (host->port == GMPUNCHI_NONE) return 1;
     port = gmpunchi_port_at(master, host->port);
     return master->object.now - host->registered_at <= GMPUNCHI_SAME_REG_MS && port->seen_at < offered->seen_at &&
-           port->seen_at + GMPUNCHI_SAME_REG_MS < host->registered_at;
+           (host->inherited || port->seen_at + GMPUNCHI_SAME_REG_MS < host->registered_at);
 }
 
 /* Gives a port without owner to a host of its site that lacks one: of those that registered just now the first, as ports
@@ -6029,7 +6032,7 @@ GMPUNCHI_FN void gmpunchi_port_offer(gmpunch_master *master, uint32_t port) {
     }
     if (host == GMPUNCHI_NONE) return;
     if (gmpunchi_connection_at(master, host)->port != GMPUNCHI_NONE) gmpunchi_host_disown_port(master, host);
-    gmpunchi_host_own_port(master, host, port);
+    gmpunchi_host_own_port(master, host, port, gmpunchi_port_at(master, port)->fresh);
 }
 
 /* The bytes of its strings. */
@@ -6125,8 +6128,8 @@ GMPUNCHI_FN void gmpunchi_host_remove(gmpunch_master *master, uint32_t index, in
 
 /* The port that a registering host most likely announced, of those without owner and, for a host without any port, those
    that were announced again since their owner registered: that owner is then an old connection of the same host. Of the
-   announcements that may still be in flight together with their registrations the first, as both come in the same order;
-   otherwise the latest. */
+   announcements that may still be in flight together with their registrations the first, as both come in the same order: not
+   one of an owner that is gone, with which this host need have nothing in common. Otherwise the latest. */
 GMPUNCHI_FN uint32_t gmpunchi_host_choose_port(const gmpunch_master *master, const gmpunchi_connection *host) {
     const gmpunchi_site *site = gmpunchi_site_at(master, host->site);
     uint64_t now = master->object.now, first_at = GMPUNCHI_TIME_NEVER, latest_at = 0;
@@ -6134,11 +6137,12 @@ GMPUNCHI_FN uint32_t gmpunchi_host_choose_port(const gmpunch_master *master, con
     for (index = site->host_port.head; index != GMPUNCHI_NONE; index = gmpunchi_port_at(master, index)->site_link.next) {
         const gmpunchi_port *port = gmpunchi_port_at(master, index);
         uint64_t at = port->fresh ? port->fresh_at : port->seen_at;
+        int32_t gone = !port->fresh && port->owner == GMPUNCHI_NONE;
         if (port->owner != GMPUNCHI_NONE &&
             (host->port != GMPUNCHI_NONE || now - port->seen_at > GMPUNCHI_CLAIM_MS ||
              port->seen_at <= gmpunchi_connection_at(master, port->owner)->registered_at + GMPUNCHI_SAME_REG_MS))
             continue;
-        if (now - at <= GMPUNCHI_IN_FLIGHT_MS && at < first_at) {
+        if (!gone && now - at <= GMPUNCHI_IN_FLIGHT_MS && at < first_at) {
             first = index;
             first_at = at;
         }
@@ -6165,6 +6169,7 @@ GMPUNCHI_FN void gmpunchi_host_add(gmpunch_master *master, uint32_t index) {
     gmpunch_address from = gmpunchi_connection_from(master, index);
     uint64_t before = host->registered_at;
     uint32_t port;
+    int32_t announced;
     master->stats.registrations++;
     host->registered_at = master->object.now;
     gmpunchi_timer_enter(master, index, GMPUNCHI_TIMER_HOST);
@@ -6187,6 +6192,7 @@ GMPUNCHI_FN void gmpunchi_host_add(gmpunch_master *master, uint32_t index) {
         gmpunchi_host_disown_port(master, index);
         gmpunchi_port_remove(master, old);
     }
+    announced = gmpunchi_port_at(master, port)->fresh || gmpunchi_port_at(master, port)->owner != GMPUNCHI_NONE;
     if (gmpunchi_port_at(master, port)->owner != GMPUNCHI_NONE) {
         uint32_t old_host = gmpunchi_port_at(master, port)->owner;
         gmpunchi_host_relist(master, old_host, index);
@@ -6194,7 +6200,7 @@ GMPUNCHI_FN void gmpunchi_host_add(gmpunch_master *master, uint32_t index) {
         gmpunchi_host_remove(master, old_host, GMPUNCH_REASON_REPLACED);
         gmpunchi_timer_enter(master, old_host, GMPUNCHI_TIMER_IDLE);
     }
-    gmpunchi_host_own_port(master, index, port);
+    gmpunchi_host_own_port(master, index, port, announced);
 }
 
 /* The host that answers for an IP: the one that registered first, so that a second behind the same router does not disturb
@@ -6926,6 +6932,7 @@ GMPUNCHI_FN void gmpunchi_udp_reg(gmpunch_master *master, const gmpunch_address 
     port = gmpunchi_port_at(master, index);
     port->seen_at = port->at = master->object.now;
     if (port->owner != GMPUNCHI_NONE) {
+        gmpunchi_connection_at(master, port->owner)->inherited = 0;
         gmpunchi_connection_touch(master, port->owner);
         return;
     }

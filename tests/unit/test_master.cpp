@@ -486,6 +486,18 @@ TEST_CASE("master, fault 5 and 9: a host comes back whose old connection never e
     play("host o H:6611; host n H:6622; meet o H:6611; wait 150000; n ping; meet o H:6611; wait 50001; meet n H:6622");
 }
 
+TEST_CASE("master, fault 5: a host starts again on another port, soon after it announced the one that is gone") {
+    for (std::string ms : {"0", "200", "900", "2000", "20000"}) {
+        const std::string before = "host o H:6611; wait 5000; u H:6611; o reg2; wait " + ms + "; o!; wait 10;";
+        play(before + "host n H:6622; meet n H:6622; wait 250; u H:6622; n reg2; meet n H:6622");
+        // the first datagram is lost
+        play(before + "n=H; n reg2; wait 250; u H:6622; n reg2; meet n H:6622");
+        play(before + "n=H; n reg2; wait 250; n reg2; wait 500; u H:6622; n reg2; meet n H:6622");
+        // only its connection is new, and the datagrams that say so come late
+        play(before + "n=H; n reg2; meet n H:6611; wait 250; u H:6611; n reg2; wait 20; u H:6622; meet n H:6611");
+    }
+}
+
 TEST_CASE("master, fault 15: a forged UDP reg does not move or hide a host") {
     std::string forged;
     for (int i = 1; i <= 100; i++) forged += "; u H:" + std::to_string(i);
