@@ -22,8 +22,11 @@
 enum { MAX_FDS = 1 << 16, BATCH = 64, EVENTS = 256 };
 
 /* As long as what gatepunch says of the addresses of load.c. */
-static const char introduction[] = "\xff" "127.128.12.34\0" "54321";
-static const char version[] = "\xf6" "1.2.5\n";
+static const char introduction[] = "\xff"
+                                   "127.128.12.34\0"
+                                   "54321";
+static const char version[] = "\xf6"
+                              "1.2.5\n";
 
 static int hosts[MAX_FDS], host_count, next_host; /* descriptors */
 static size_t unsent[MAX_FDS];                    /* of a list, by descriptor */
