@@ -71,6 +71,12 @@ THREADS. None, and no globals: one object is used by one thread at a time, diffe
 LIMITS. Every table, line, string, queue and wait is bounded by a config field. A full table refuses the newcomer, counts it
 (see the _stats functions) and logs it; it never evicts a live peer.
 
+ATTACKERS. The protocol has no encryption and no authentication. Whoever can send from a forged address can knock, and once it
+knows both addresses of a connection send game packets into it or make a client take a wrong port of the host for it; whoever
+sits on the path can read and change all; whoever controls the master controls who is introduced to whom. So a game must not
+trust a packet for its address alone. What gmpunch does is bound the harm: see knock_rules, max_knocks_per_second,
+max_direct_peers and unconfirmed_ms of the configs, and `confirmed` of gmpunch_peer_info.
+
 ERRORS. Functions return int32_t: 0 or a positive count is success, negative is one of the results below. Bad input from
 the network is never an error of a call: it is counted and ignored.
 
@@ -315,6 +321,16 @@ enum {
                                     _input_udp (with gmpunch_now() as the time), then polls */
 };
 
+/* At which of the addresses that a master names is knocked. A hostile master must not make a player's computer a scanner or a
+   flooder, or have it knock inside its own house: by default a named address is unicast, has a port from 1024 on (a NAT gives
+   lower ones only to programs that have one themselves), and is no loopback or link-local address unless the master's own
+   address reaches no further. Private networks are allowed. These bits change that. */
+enum {
+    GMPUNCH_KNOCK_LOW_PORTS = 1,  /* also at ports below 1024 */
+    GMPUNCH_KNOCK_LOCAL = 2,      /* also at loopback and link-local addresses, wherever the master is */
+    GMPUNCH_KNOCK_NOT_PRIVATE = 4 /* not in private networks */
+};
+
 /* How a client joins. A zeroed struct with `server` set is valid. Texts are copied. */
 typedef struct gmpunch_client_config {
     uint32_t struct_size; /* sizeof(gmpunch_client_config); 0 where header and library are of one build */
@@ -351,6 +367,8 @@ typedef struct gmpunch_client_config {
     gmpunch_log_function log;    /* NULL: silent */
     void *log_user;
     int32_t *os_error;    /* if _open fails, the system's error number goes here. NULL: not wanted */
+    uint32_t knock_rules;   /* GMPUNCH_KNOCK_ bits for what the master names; server:direct_port needs none. Default 0 */
+    uint32_t max_addresses; /* how many addresses the master may name, one after the other. Default 8 */
 } gmpunch_client_config;
 
 /* How a host lets others join. A zeroed struct is valid: then it has no master and only answers. Texts are copied. */
@@ -391,6 +409,19 @@ typedef struct gmpunch_host_config {
     gmpunch_log_function log;
     void *log_user;
     int32_t *os_error;
+    /* Against forged knocks and a hostile master. DIRECT is a peer that no introduction was for; an introduction is for one
+       peer of its IP. UNCONFIRMED is a peer that has sent nothing but knocks, and none later than 5 s after it joined: maybe
+       its address was forged. It gets one welcome for each of its knocks, and, if direct, nothing else of the library. */
+    uint32_t knock_rules;               /* GMPUNCH_KNOCK_ bits for introduced addresses. Default 0 */
+    uint32_t max_introductions_per_ip;  /* at once; more would scan its ports. Default 32 */
+    uint32_t max_knocks_per_second;     /* at all introduced clients together, in the long run; four times as many at once.
+                                           Default 200 */
+    uint32_t max_direct_peers;          /* of max_peers; the rest of the places is for introduced ones. Default max_peers, at
+                                           most 65535 */
+    uint32_t max_direct_peers_per_ip;   /* default 16, at most 65535 */
+    uint32_t unconfirmed_ms;            /* where all places are taken, the oldest unconfirmed peer makes room (it LEFT with
+                                           GMPUNCH_REASON_LIMIT): for an introduced newcomer if it is direct or joined so long
+                                           ago, for a direct one if it is both. Default 10000; GMPUNCH_NEVER: it stays */
 } gmpunch_host_config;
 
 /* How a lobby is sorted, and limited. */
@@ -411,7 +442,7 @@ typedef struct gmpunch_lobby_config {
     uint32_t timeout_ms;        /* longest silence of the master, also while connecting. Default 10000 */
     uint32_t max_entry;         /* bytes of one host's JSON; a longer one is passed over and counted. Default 65536, 1024 to
                                    16777216; it is part of the allocation */
-    uint32_t max_entries;       /* of the list; a longer one ends as _FAILED with GMPUNCH_REASON_LIMIT. Default 1000000 */
+    uint32_t max_entries;       /* of the list, passed over or not; a longer one ends as _FAILED with GMPUNCH_REASON_LIMIT. Default 1000000 */
     uint32_t reserved;          /* 0 */
     void *memory;               /* as in gmpunch_client_config, gmpunch_lobby_memory_size(config) bytes */
     size_t memory_size;
@@ -419,6 +450,8 @@ typedef struct gmpunch_lobby_config {
     gmpunch_log_function log;
     void *log_user;
     int32_t *os_error;
+    uint32_t max_bytes;         /* of the answer; a longer one ends as _FAILED with GMPUNCH_REASON_LIMIT. Default 268435456 */
+    uint32_t total_timeout_ms;  /* for all of it, from _open (or _create) on, also while the master is heard. Default 600000 */
 } gmpunch_lobby_config;
 
 /* A master. A zeroed struct is valid. */
@@ -530,7 +563,8 @@ enum {
     GMPUNCH_REASON_CLOSED = 11,            /* the other side closed */
     GMPUNCH_REASON_REPLACED = 12,          /* a newer registration of the same host took its place */
     GMPUNCH_REASON_SOCKET = 13,            /* the system failed a socket: os_error */
-    GMPUNCH_REASON_LIMIT = 14,             /* a limit of the master: line length, waiting messages; or of a lobby's config */
+    GMPUNCH_REASON_LIMIT = 14,             /* a limit of the master: line length, waiting messages; of a lobby's config; or of
+                                              a host: all places were taken, and the peer was unconfirmed */
     GMPUNCH_REASON_VERSION = 15            /* "reg2" with a version below GMPUNCH_MINIMUM_PROTOCOL_VERSION */
 };
 
@@ -736,6 +770,7 @@ typedef struct gmpunch_client_stats {
     uint32_t oversized;       /* datagrams over max_packet, dropped */
     uint32_t events_dropped;  /* never CONNECTED, FAILED or LOST */
     uint32_t sends_failed;    /* datagrams that the system did not take */
+    uint32_t refused_addresses; /* named by the master: because of knock_rules, max_addresses, or nobody can be there */
 } gmpunch_client_stats;
 
 /* Bytes that _create, or _open if sockets is 1, needs for this config. 0 if a field is out of range. */
@@ -794,6 +829,8 @@ typedef struct gmpunch_peer_info {
     uint32_t socket_index;   /* the UDP socket that it talks to */
     uint32_t connected_ms;   /* since it joined */
     uint32_t silent_ms;      /* since it was heard */
+    int32_t confirmed;       /* 1: has sent more than its first knocks. A game that sends much should wait for it: a forged
+                                knock makes its victim a peer */
 } gmpunch_peer_info;
 
 typedef struct gmpunch_host_stats {
@@ -811,15 +848,21 @@ typedef struct gmpunch_host_stats {
     uint32_t welcomes_sent;
     uint32_t data_sent;      /* answers with the data strings */
     uint32_t keepalives_sent;
-    uint32_t refused_full;   /* knocks refused because max_peers are connected */
+    uint32_t refused_full;   /* knocks refused because no place was free: max_peers */
     uint32_t refused_unmediated; /* ... because of require_mediation */
     uint32_t refused_kicked;
-    uint32_t refused_introductions; /* because max_introductions are knocked at, or the address can be no client's */
+    uint32_t refused_introductions; /* because of max_introductions, max_introductions_per_ip or knock_rules, or the address
+                                       is kicked or can be no client's */
     uint32_t strangers;      /* game packets and data requests from addresses that are no peers */
     uint32_t malformed;      /* as in gmpunch_client_stats */
     uint32_t oversized;
     uint32_t events_dropped; /* never JOINED or LEFT */
     uint32_t sends_failed;
+    uint32_t refused_direct;    /* knocks refused because of max_direct_peers */
+    uint32_t refused_direct_ip; /* ... of max_direct_peers_per_ip */
+    uint32_t displaced;      /* unconfirmed peers that made room */
+    uint32_t knocks_held;    /* knocks at introduced clients put off because of max_knocks_per_second */
+    uint32_t data_held;      /* data requests of direct peers not answered: at most 20 a second are, the answer being longer */
 } gmpunch_host_stats;
 
 /* These are as those of the client, see there. */
@@ -1402,6 +1445,21 @@ GMPUNCHI_FN uint64_t gmpunchi_after(uint64_t now, uint32_t ms) {
 GMPUNCHI_FN uint64_t gmpunchi_earlier(uint64_t a, uint64_t b) { return a < b ? a : b; }
 
 GMPUNCHI_FN uint32_t gmpunchi_or_default(uint32_t value, uint32_t fallback) { return value ? value : fallback; }
+
+/* A limit of so many a second in the long run, with some at once. */
+typedef struct gmpunchi_rate {
+    uint64_t at;   /* when `used` was right */
+    uint64_t used; /* thousandths of what is allowed at once; 0 is all free */
+} gmpunchi_rate;
+
+GMPUNCHI_FN int32_t gmpunchi_rate_take(gmpunchi_rate *rate, uint64_t now, uint32_t per_second, uint64_t at_once) {
+    uint64_t passed = now - rate->at;
+    rate->used = passed > rate->used / per_second ? 0 : rate->used - passed * per_second;
+    rate->at = now;
+    if (rate->used + 1000 > at_once * 1000) return 0;
+    rate->used += 1000;
+    return 1;
+}
 
 /* Chained hash table over slot numbers: the items live elsewhere, with the same numbers. */
 typedef struct gmpunchi_map {
@@ -2104,6 +2162,36 @@ GMPUNCHI_FN int32_t gmpunchi_address_is_unicast(const gmpunch_address *address) 
     if (address->family == 4) return address->ip[0] != 0 && address->ip[0] < 224;
     return address->family == 6 && address->ip[0] != 0xff && memcmp(address->ip, zero, 16) != 0;
 }
+
+/* How far an address reaches. */
+enum { GMPUNCHI_REACH_LOOPBACK, GMPUNCHI_REACH_LINK, GMPUNCHI_REACH_PRIVATE, GMPUNCHI_REACH_PUBLIC };
+
+GMPUNCHI_FN int32_t gmpunchi_address_reach(const gmpunch_address *address) {
+    static const uint8_t loopback[16] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1};
+    uint32_t first = (uint32_t)address->ip[0] << 8 | address->ip[1];
+    if (address->family == 6) {
+        if (memcmp(address->ip, loopback, sizeof loopback) == 0) return GMPUNCHI_REACH_LOOPBACK;
+        if ((first & 0xffc0) == 0xfe80) return GMPUNCHI_REACH_LINK;
+        return (first & 0xfe00) == 0xfc00 || (first & 0xffc0) == 0xfec0 ? GMPUNCHI_REACH_PRIVATE : GMPUNCHI_REACH_PUBLIC;
+    }
+    if (address->ip[0] == 127) return GMPUNCHI_REACH_LOOPBACK;
+    if (first == 0xa9fe) return GMPUNCHI_REACH_LINK;  /* 169.254.0.0/16 */
+    return address->ip[0] == 10 || first == 0xc0a8 || /* 192.168.0.0/16 */
+                   (first & 0xfff0) == 0xac10 ||      /* 172.16.0.0/12 */
+                   (first & 0xffc0) == 0x6440         /* 100.64.0.0/10, of carriers */
+               ? GMPUNCHI_REACH_PRIVATE
+               : GMPUNCHI_REACH_PUBLIC;
+}
+
+/* Whether this address, which that master named, is knocked at: see GMPUNCH_KNOCK_. */
+GMPUNCHI_FN int32_t gmpunchi_may_knock(const gmpunch_address *address, const gmpunch_address *master, uint32_t rules) {
+    int32_t reach = gmpunchi_address_reach(address);
+    if (!gmpunchi_address_is_unicast(address)) return 0;
+    if (address->port < 1024 && !(rules & GMPUNCH_KNOCK_LOW_PORTS)) return 0;
+    if (reach < GMPUNCHI_REACH_PRIVATE) return (rules & GMPUNCH_KNOCK_LOCAL) || reach >= gmpunchi_address_reach(master);
+    return reach == GMPUNCHI_REACH_PUBLIC || !(rules & GMPUNCH_KNOCK_NOT_PRIVATE);
+}
+#define GMPUNCHI_KNOCK_RULES 7u /* all bits */
 
 /* Logs text, then the address if there is one. */
 GMPUNCHI_FN void gmpunchi_log(const gmpunchi_object *object, int32_t level, int32_t item, const char *text,
@@ -3167,7 +3255,8 @@ typedef struct gmpunchi_liveness {
     uint8_t first_probes;                        /* left */
     uint8_t answers;
     uint8_t knocks; /* at a host: heard since the last probe */
-    uint8_t reserved[5];
+    uint8_t reserved;
+    uint32_t data_wait_ms; /* at a host: data requests are ignored until `since` + this */
 } gmpunchi_liveness;
 
 GMPUNCHI_FN void gmpunchi_liveness_start(gmpunchi_liveness *live, uint64_t now) {
@@ -3254,6 +3343,8 @@ struct gmpunch_client {
     int32_t heard;       /* knocks of the host, on any socket */
     gmpunchi_target target[GMPUNCHI_CLIENT_TARGETS];
     uint32_t targets;
+    gmpunch_address named; /* by the master, last */
+    uint32_t names;        /* how often it named another than before */
     /* once connected */
     gmpunch_address peer;
     int32_t peer_raw;
@@ -3441,10 +3532,24 @@ GMPUNCHI_FN void gmpunchi_client_ask_again(gmpunch_client *client) {
     gmpunchi_uplink_open(&client->uplink);
 }
 
+/* Whether the address that the master names is knocked at. */
+GMPUNCHI_FN int32_t gmpunchi_client_may_knock(gmpunch_client *client, const gmpunch_address *address) {
+    int32_t is_new = !gmpunch_address_equal(address, &client->named);
+    if (!gmpunchi_may_knock(address, &client->uplink.to, client->config.knock_rules) ||
+        (is_new && client->names >= client->config.max_addresses)) {
+        client->stats.refused_addresses++;
+        gmpunchi_log(&client->object, GMPUNCH_LOG_WARNING, GMPUNCH_LOG_ITEM_REFUSED, "the master named", address);
+        return 0;
+    }
+    client->named = *address;
+    client->names += is_new ? 1u : 0u;
+    return 1;
+}
+
 /* The answer to that, whatever it is, ends the question; knocking goes on. */
 GMPUNCHI_FN void gmpunchi_client_answered_again(gmpunch_client *client, int32_t answer) {
     if (answer == GMPUNCHI_ANSWER_NONE) return;
-    if (answer == GMPUNCHI_ANSWER_FOUND && gmpunchi_address_is_unicast(&client->uplink.answer.address)) {
+    if (answer == GMPUNCHI_ANSWER_FOUND && gmpunchi_client_may_knock(client, &client->uplink.answer.address)) {
         client->stats.master_answers++;
         gmpunchi_client_aim(client, &client->uplink.answer.address, GMPUNCH_HOW_PUNCHED);
     }
@@ -3455,7 +3560,7 @@ GMPUNCHI_FN void gmpunchi_client_answered_again(gmpunch_client *client, int32_t 
 GMPUNCHI_FN void gmpunchi_client_answered(gmpunch_client *client, int32_t answer) {
     if (client->stage == GMPUNCH_STAGE_PUNCH) gmpunchi_client_answered_again(client, answer);
     if (client->stage != GMPUNCH_STAGE_MASTER) return;
-    if (answer == GMPUNCHI_ANSWER_FOUND && gmpunchi_address_is_unicast(&client->uplink.answer.address)) {
+    if (answer == GMPUNCHI_ANSWER_FOUND && gmpunchi_client_may_knock(client, &client->uplink.answer.address)) {
         gmpunch_address address = client->uplink.answer.address;
         gmpunchi_client_found(client, &address);
     } else if (answer == GMPUNCHI_ANSWER_NOT_FOUND) {
@@ -3502,8 +3607,9 @@ GMPUNCHI_FN int32_t gmpunchi_client_configure(const gmpunch_client_config *given
     config->keepalive_interval_ms = gmpunchi_or_default(config->keepalive_interval_ms, 15000);
     config->peer_timeout_ms = gmpunchi_or_default(config->peer_timeout_ms, 45000);
     config->max_packet = gmpunchi_or_default(config->max_packet, GMPUNCHI_MAX_PACKET_DEFAULT);
+    config->max_addresses = gmpunchi_or_default(config->max_addresses, 8);
     if (!config->seed) config->seed = 1;
-    if (config->max_packet > GMPUNCH_MAX_PACKET || config->max_sockets > 4 ||
+    if (config->max_packet > GMPUNCH_MAX_PACKET || config->max_sockets > 4 || config->knock_rules > GMPUNCHI_KNOCK_RULES ||
         config->socket_mode > GMPUNCH_SOCKET_SEND_ONLY || (config->direct_only && !config->direct_port))
         return GMPUNCH_ERR_CONFIG;
     return GMPUNCH_OK;
@@ -3954,8 +4060,11 @@ int32_t gmpunch_client_get_stats(const gmpunch_client *client, gmpunch_client_st
 /* The deployed master waits so long for the next line of a registration; then it hears nothing more on this connection, but
    does not close it. */
 #define GMPUNCHI_STALL_MS 1000u
-#define GMPUNCHI_DATA_ANSWER_PAUSE_MS 200u /* at least this between answers to one peer's data requests */
-#define GMPUNCHI_REGISTRATION_ROOM 96u     /* bytes around the data strings of a registration, and for pings */
+#define GMPUNCHI_DATA_ANSWER_PAUSE_MS 200u  /* at least this between answers to one peer's data requests */
+#define GMPUNCHI_DATA_DIRECT_PER_SECOND 20u /* answers to all direct peers, whose addresses may be forged */
+#define GMPUNCHI_DATA_DIRECT_AT_ONCE 64u
+#define GMPUNCHI_KNOCKS_AT_ONCE 4u     /* times max_knocks_per_second */
+#define GMPUNCHI_REGISTRATION_ROOM 96u /* bytes around the data strings of a registration, and for pings */
 
 enum { GMPUNCHI_PEER_FREE, GMPUNCHI_PEER_CONNECTED, GMPUNCHI_PEER_LEAVING, GMPUNCHI_PEER_KICKED };
 enum { GMPUNCHI_DUE_WELCOME = 1, GMPUNCHI_DUE_KNOCK = 2, GMPUNCHI_DUE_DATA = 4 };
@@ -3970,8 +4079,10 @@ typedef struct gmpunchi_peer {
     uint8_t raw;
     uint8_t socket_index;
     uint8_t left_pending; /* GMPUNCH_EVENT_LEFT was not read yet */
-    uint32_t next_free;
-    uint32_t data_wait_ms; /* data requests are ignored until live.since + this */
+    uint8_t direct;       /* no introduction was for it: it is in direct_map */
+    uint8_t unconfirmed;  /* it is in unconfirmed[direct] */
+    uint16_t prev, next;  /* slot + 1 in the list of the unconfirmed, 0: none; next also in that of the free */
+    uint16_t reserved;
 } gmpunchi_peer;
 
 typedef struct gmpunchi_introduction {
@@ -3979,9 +4090,11 @@ typedef struct gmpunchi_introduction {
     uint64_t expires;
     uint8_t used;
     uint8_t knocking;
-    uint8_t due;     /* in the ready ring */
-    uint8_t pending; /* events not read yet: the slot is kept for them */
-    uint32_t next_free;
+    uint8_t due;        /* in the ready ring */
+    uint8_t pending;    /* events not read yet: the slot is kept for them */
+    uint8_t admits;     /* peers of this IP that it is still for */
+    uint8_t promised;   /* a place that becomes free is kept for its peer */
+    uint16_t next_free; /* slot + 1, 0: none */
 } gmpunchi_introduction;
 
 typedef struct gmpunchi_host_event {
@@ -4013,6 +4126,7 @@ struct gmpunch_host {
     gmpunchi_uplink uplink;
     gmpunch_host_stats stats;
     uint64_t key[2];
+    gmpunch_address self; /* its own UDP address, as far as it is known */
     /* registration */
     uint64_t register_at; /* the next one, or the next attempt */
     uint64_t reg2_at;     /* the TCP part again */
@@ -4027,15 +4141,22 @@ struct gmpunch_host {
     int32_t keepalive_due;
     /* peers and introductions */
     gmpunchi_peer *peer;
-    gmpunchi_map peer_map; /* by address: connected and kicked */
+    gmpunchi_map peer_map;   /* by address: connected and kicked */
+    gmpunchi_map direct_map; /* by ip: direct ones that are connected */
     gmpunchi_ring peer_ready;
+    gmpunchi_list unconfirmed[2]; /* connected, the oldest first: introduced ones, direct ones */
     uint32_t peer_free;
+    uint32_t free;     /* how many places are free, */
+    uint32_t leaving;  /* how many will be when their LEFT has been read, */
+    uint32_t promised; /* and how many of these are kept for peers of introductions */
+    uint32_t direct;
     uint32_t kicked;
     gmpunchi_introduction *introduction;
     gmpunchi_map introduction_map; /* by ip */
     gmpunchi_ring introduction_ready;
     uint32_t introduction_free;
     uint32_t knocking;
+    gmpunchi_rate knock_rate, data_rate;
     uint64_t knock_at;
     uint64_t sweep_at; /* no peer and no introduction needs anything before */
     /* the data strings, as the datagram that carries them: header, id, and the strings one behind the other */
@@ -4176,7 +4297,7 @@ GMPUNCHI_FN uint32_t gmpunchi_host_find_introduction(const gmpunch_host *host, c
 GMPUNCHI_FN void gmpunchi_host_introduction_give(gmpunch_host *host, uint32_t slot) {
     gmpunchi_introduction *introduction = &host->introduction[slot];
     if (introduction->used || introduction->pending || introduction->due) return;
-    introduction->next_free = host->introduction_free;
+    introduction->next_free = (uint16_t)(host->introduction_free + 1);
     host->introduction_free = slot;
 }
 
@@ -4193,10 +4314,16 @@ GMPUNCHI_FN void gmpunchi_host_stop_knocking(gmpunch_host *host, uint32_t slot) 
     if (--host->knocking == 0) host->knock_at = GMPUNCHI_TIME_NEVER;
 }
 
+GMPUNCHI_FN void gmpunchi_host_unpromise(gmpunch_host *host, uint32_t slot) {
+    host->promised -= host->introduction[slot].promised;
+    host->introduction[slot].promised = 0;
+}
+
 GMPUNCHI_FN void gmpunchi_host_introduction_expire(gmpunch_host *host, uint32_t slot) {
     gmpunchi_introduction *introduction = &host->introduction[slot];
     gmpunchi_map_remove(&host->introduction_map, gmpunchi_hash_ip(host->key, &introduction->address), slot);
     introduction->used = 0;
+    gmpunchi_host_unpromise(host, slot);
     host->stats.introductions--;
     if (introduction->knocking) {
         gmpunchi_host_stop_knocking(host, slot);
@@ -4213,36 +4340,118 @@ GMPUNCHI_FN uint32_t gmpunchi_host_find(const gmpunch_host *host, const gmpunch_
     return slot;
 }
 
-/* Whether it is the master's own UDP address. No client is there: a forged knock from it would have the host answer with a
-   welcome without header, and a datagram of one byte ends the UDP thread of the deployed master. */
-GMPUNCHI_FN int32_t gmpunchi_host_is_master(const gmpunch_host *host, const gmpunch_address *address) {
+/* ---- direct and unconfirmed peers ---- */
+
+GMPUNCHI_FN void gmpunchi_host_peer_unconfirmed(gmpunch_host *host, uint32_t slot) {
+    gmpunchi_peer *peer = &host->peer[slot];
+    gmpunchi_list *list = &host->unconfirmed[peer->direct];
+    peer->unconfirmed = 1;
+    peer->prev = (uint16_t)(list->tail + 1);
+    peer->next = 0;
+    if (list->tail == GMPUNCHI_NONE) list->head = slot;
+    else host->peer[list->tail].next = (uint16_t)(slot + 1);
+    list->tail = slot;
+}
+
+GMPUNCHI_FN void gmpunchi_host_peer_confirmed(gmpunch_host *host, uint32_t slot) {
+    gmpunchi_peer *peer = &host->peer[slot];
+    gmpunchi_list *list = &host->unconfirmed[peer->direct];
+    if (!peer->unconfirmed) return;
+    peer->unconfirmed = 0;
+    if (!peer->prev) list->head = peer->next - 1u;
+    else host->peer[peer->prev - 1].next = peer->next;
+    if (!peer->next) list->tail = peer->prev - 1u;
+    else host->peer[peer->next - 1].prev = peer->prev;
+}
+
+GMPUNCHI_FN void gmpunchi_host_peer_direct(gmpunch_host *host, uint32_t slot) {
+    host->peer[slot].direct = 1;
+    host->direct++;
+    gmpunchi_map_insert(&host->direct_map, gmpunchi_hash_ip(host->key, &host->peer[slot].address), slot);
+}
+
+GMPUNCHI_FN void gmpunchi_host_peer_not_direct(gmpunch_host *host, uint32_t slot) {
+    if (!host->peer[slot].direct) return;
+    host->peer[slot].direct = 0;
+    host->direct--;
+    gmpunchi_map_remove(&host->direct_map, gmpunchi_hash_ip(host->key, &host->peer[slot].address), slot);
+}
+
+/* A connected peer is introduced after all. */
+GMPUNCHI_FN void gmpunchi_host_peer_introduced(gmpunch_host *host, uint32_t slot) {
+    uint8_t unconfirmed = host->peer[slot].unconfirmed;
+    gmpunchi_host_peer_confirmed(host, slot);
+    gmpunchi_host_peer_not_direct(host, slot);
+    if (unconfirmed) gmpunchi_host_peer_unconfirmed(host, slot);
+    gmpunchi_host_sweep_by(host, host->object.now); /* it is kept alive from now on */
+}
+
+/* Whether so many direct peers have this IP. */
+GMPUNCHI_FN int32_t gmpunchi_host_direct_peers_reach(const gmpunch_host *host, const gmpunch_address *address,
+                                                     uint32_t limit) {
+    uint32_t slot = gmpunchi_map_first(&host->direct_map, gmpunchi_hash_ip(host->key, address)), count = 0;
+    for (; slot != GMPUNCHI_NONE && count < limit; slot = host->direct_map.next[slot])
+        count += gmpunch_address_same_ip(&host->peer[slot].address, address) ? 1u : 0u;
+    return count >= limit;
+}
+
+/* ---- introductions from the master ---- */
+
+/* Whether it is the master's own UDP address, or the host's. No client is there: a forged knock from the master would have the
+   host answer with a welcome without header, and a datagram of one byte ends the UDP thread of the deployed master; one from
+   itself would make the host its own peer, which answers for ever. */
+GMPUNCHI_FN int32_t gmpunchi_host_is_own(const gmpunch_host *host, const gmpunch_address *address) {
+    const gmpunch_address *self = &host->self;
     uint32_t i;
     for (i = 0; i < host->uplink.count; i++)
         if (gmpunch_address_equal(&host->uplink.address[i], address)) return 1;
-    return gmpunch_address_equal(&host->uplink.to, address);
+    if (gmpunch_address_equal(&host->uplink.to, address)) return 1;
+    return self->port && self->port == address->port &&
+           (self->family ? gmpunch_address_same_ip(self, address)
+                         : gmpunchi_address_reach(address) == GMPUNCHI_REACH_LOOPBACK);
+}
+
+GMPUNCHI_FN uint32_t gmpunchi_host_introductions_of(const gmpunch_host *host, const gmpunch_address *address) {
+    uint32_t slot = gmpunchi_map_first(&host->introduction_map, gmpunchi_hash_ip(host->key, address)), count = 0;
+    for (; slot != GMPUNCHI_NONE; slot = host->introduction_map.next[slot])
+        count += gmpunch_address_same_ip(&host->introduction[slot].address, address) ? 1u : 0u;
+    return count;
+}
+
+/* Why this address is not introduced, NULL if it may be; slot is the introduction that it has already. */
+GMPUNCHI_FN const char *gmpunchi_host_introduction_refusal(const gmpunch_host *host, const gmpunch_address *address,
+                                                           uint32_t slot) {
+    gmpunch_address checked = *address;
+    if (!checked.port) checked.port = 1024; /* is not knocked at */
+    if (!gmpunchi_may_knock(&checked, &host->uplink.to, host->config.knock_rules) || gmpunchi_host_is_own(host, address))
+        return "introduction to where no client is:";
+    if (slot != GMPUNCHI_NONE) return NULL;
+    if (host->introduction_free == GMPUNCHI_NONE) return "no place for an introduction:";
+    if (gmpunchi_host_introductions_of(host, address) >= host->config.max_introductions_per_ip)
+        return "too many introductions of one IP:";
+    return NULL;
 }
 
 /* The master named a client; port 0 if it did not know it: then the IP counts as introduced, but is not knocked at. */
 GMPUNCHI_FN void gmpunchi_host_introduce(gmpunch_host *host, const gmpunch_address *address) {
-    gmpunch_address checked = *address;
     gmpunchi_introduction *introduction;
-    uint32_t slot, peer = gmpunchi_host_find(host, address);
-    if (!checked.port) checked.port = 1;
-    slot = gmpunchi_host_find_introduction(host, address, 0);
+    uint32_t slot = gmpunchi_host_find_introduction(host, address, 0), peer = gmpunchi_host_find(host, address);
+    const char *refusal;
     if (peer != GMPUNCHI_NONE && host->peer[peer].state == GMPUNCHI_PEER_CONNECTED) {
         host->peer[peer].how = GMPUNCH_HOW_PUNCHED;
+        gmpunchi_host_peer_introduced(host, peer);
         return;
     }
-    if (peer != GMPUNCHI_NONE || !gmpunchi_address_is_unicast(&checked) || gmpunchi_host_is_master(host, address) ||
-        (slot == GMPUNCHI_NONE && host->introduction_free == GMPUNCHI_NONE)) { /* kicked, nobody's, or no place */
+    refusal = peer != GMPUNCHI_NONE ? "kicked:" : gmpunchi_host_introduction_refusal(host, address, slot);
+    if (refusal) {
         host->stats.refused_introductions++;
-        gmpunchi_log(&host->object, GMPUNCH_LOG_WARNING, GMPUNCH_LOG_ITEM_REFUSED, "introduction refused:", address);
+        gmpunchi_log(&host->object, GMPUNCH_LOG_WARNING, GMPUNCH_LOG_ITEM_REFUSED, refusal, address);
         return;
     }
     if (slot == GMPUNCHI_NONE) {
         slot = host->introduction_free;
         introduction = &host->introduction[slot];
-        host->introduction_free = introduction->next_free;
+        host->introduction_free = introduction->next_free - 1u;
         memset(introduction, 0, sizeof *introduction);
         introduction->address = *address;
         introduction->used = 1;
@@ -4253,6 +4462,7 @@ GMPUNCHI_FN void gmpunchi_host_introduce(gmpunch_host *host, const gmpunch_addre
         gmpunchi_host_push(host, GMPUNCH_EVENT_INTRODUCED, GMPUNCH_REASON_NONE, slot);
     }
     introduction = &host->introduction[slot];
+    if (introduction->admits < UINT8_MAX) introduction->admits++;
     introduction->expires = gmpunchi_after(host->object.now, host->config.introduction_timeout_ms);
     gmpunchi_host_sweep_by(host, introduction->expires);
     if (address->port && !introduction->knocking) {
@@ -4285,6 +4495,7 @@ GMPUNCHI_FN uint64_t gmpunchi_peer_lost_at(const gmpunch_host *host, const gmpun
 /* When the peer needs something next. */
 GMPUNCHI_FN uint64_t gmpunchi_peer_due(const gmpunch_host *host, const gmpunchi_peer *peer) {
     if (peer->state == GMPUNCHI_PEER_KICKED) return peer->live.since;
+    if (peer->direct && peer->unconfirmed) return gmpunchi_peer_lost_at(host, peer);
     return gmpunchi_earlier(gmpunchi_peer_lost_at(host, peer),
                             gmpunchi_liveness_due(&peer->live, host->config.keepalive_interval_ms));
 }
@@ -4300,18 +4511,23 @@ GMPUNCHI_FN void gmpunchi_host_peer_give(gmpunch_host *host, uint32_t slot) {
     gmpunchi_peer *peer = &host->peer[slot];
     if (peer->state != GMPUNCHI_PEER_LEAVING || peer->left_pending || peer->due) return;
     peer->state = GMPUNCHI_PEER_FREE;
-    peer->next_free = host->peer_free;
+    peer->next = (uint16_t)(host->peer_free + 1);
     host->peer_free = slot;
+    host->leaving--;
+    host->free++;
 }
 
 GMPUNCHI_FN void gmpunchi_host_peer_unmap(gmpunch_host *host, uint32_t slot) {
     gmpunchi_map_remove(&host->peer_map, gmpunchi_hash_address(host->key, &host->peer[slot].address), slot);
     if (host->peer[slot].state == GMPUNCHI_PEER_KICKED) host->kicked--;
     host->peer[slot].state = GMPUNCHI_PEER_LEAVING;
+    host->leaving++;
     gmpunchi_host_peer_give(host, slot);
 }
 
 GMPUNCHI_FN void gmpunchi_host_peer_left(gmpunch_host *host, uint32_t slot, int32_t reason) {
+    gmpunchi_host_peer_confirmed(host, slot);
+    gmpunchi_host_peer_not_direct(host, slot);
     host->peer[slot].left_pending = 1;
     host->stats.peers--;
     host->stats.left++;
@@ -4320,35 +4536,99 @@ GMPUNCHI_FN void gmpunchi_host_peer_left(gmpunch_host *host, uint32_t slot, int3
                  &host->peer[slot].address);
 }
 
-/* A free slot; where there is none, that of a kicked address. */
-GMPUNCHI_FN uint32_t gmpunchi_host_peer_take(gmpunch_host *host) {
-    uint32_t slot = host->peer_free, i;
-    for (i = 0; slot == GMPUNCHI_NONE && host->kicked && i < host->config.max_peers; i++) {
+/* Whether a peer makes room for a newcomer, which can have the place as soon as the application has read that it LEFT. */
+GMPUNCHI_FN int32_t gmpunchi_host_displace(gmpunch_host *host, int32_t newcomer_is_direct) {
+    uint32_t pass, slot;
+    if (host->config.unconfirmed_ms == GMPUNCH_NEVER) return 0;
+    for (pass = 0; pass < (newcomer_is_direct ? 1u : 2u); pass++) {
+        int32_t direct = pass == 0;
+        slot = host->unconfirmed[direct].head;
+        if (slot == GMPUNCHI_NONE) continue;
+        if ((!direct || newcomer_is_direct) &&
+            host->object.now < gmpunchi_after(host->peer[slot].live.since, host->config.unconfirmed_ms))
+            continue;
+        host->stats.displaced++;
+        gmpunchi_host_peer_left(host, slot, GMPUNCH_REASON_LIMIT);
+        gmpunchi_host_peer_unmap(host, slot);
+        return 1;
+    }
+    return 0;
+}
+
+/* A free slot; where there is none, that of a kicked address. For a peer of an introduction a place that becomes free is kept
+   until it knocks again. */
+GMPUNCHI_FN uint32_t gmpunchi_host_peer_take(gmpunch_host *host, uint32_t introduction) {
+    uint32_t promised = host->promised, slot, i;
+    if (introduction != GMPUNCHI_NONE) promised -= host->introduction[introduction].promised;
+    for (i = 0; host->free <= promised && host->kicked && i < host->config.max_peers; i++) {
         if (host->peer[i].state != GMPUNCHI_PEER_KICKED || host->peer[i].left_pending || host->peer[i].due) continue;
         gmpunchi_host_peer_unmap(host, i);
-        slot = host->peer_free;
     }
-    if (slot != GMPUNCHI_NONE) host->peer_free = host->peer[slot].next_free;
-    return slot;
+    if (host->free > promised) {
+        slot = host->peer_free;
+        host->peer_free = host->peer[slot].next - 1u;
+        host->free--;
+        return slot;
+    }
+    if (host->free + host->leaving > promised || gmpunchi_host_displace(host, introduction == GMPUNCHI_NONE)) {
+        if (introduction != GMPUNCHI_NONE && !host->introduction[introduction].promised) {
+            host->introduction[introduction].promised = 1;
+            host->promised++;
+        }
+    }
+    return GMPUNCHI_NONE;
+}
+
+/* The introduction that is for a newcomer with this address: one with its port, or with its IP, as a symmetric NAT uses another
+   port towards each destination. GMPUNCHI_NONE if there is none, or it was for others who have come. */
+GMPUNCHI_FN uint32_t gmpunchi_host_admission(const gmpunch_host *host, const gmpunch_address *from) {
+    uint32_t slot = gmpunchi_map_first(&host->introduction_map, gmpunchi_hash_ip(host->key, from)), found = GMPUNCHI_NONE;
+    for (; slot != GMPUNCHI_NONE; slot = host->introduction_map.next[slot]) {
+        const gmpunchi_introduction *introduction = &host->introduction[slot];
+        if (!introduction->admits || !gmpunch_address_same_ip(&introduction->address, from)) continue;
+        found = slot;
+        if (introduction->address.port == from->port) break;
+    }
+    return found;
+}
+
+/* A place for a newcomer, or NULL and the slot: why there is none. */
+GMPUNCHI_FN const char *gmpunchi_host_admit(gmpunch_host *host, const gmpunch_address *from, int32_t introduced,
+                                            uint32_t admission, uint32_t *slot) {
+    int32_t direct = admission == GMPUNCHI_NONE;
+    if (host->config.require_mediation && !introduced) {
+        host->stats.refused_unmediated++;
+        return "not introduced:";
+    }
+    if (direct && gmpunchi_host_direct_peers_reach(host, from, host->config.max_direct_peers_per_ip)) {
+        host->stats.refused_direct_ip++;
+        return "too many direct peers of one IP:";
+    }
+    if (direct && host->config.max_direct_peers < host->config.max_peers && host->direct >= host->config.max_direct_peers &&
+        !gmpunchi_host_displace(host, direct)) {
+        host->stats.refused_direct++;
+        return "no place for a direct peer:";
+    }
+    *slot = gmpunchi_host_peer_take(host, admission);
+    if (*slot == GMPUNCHI_NONE) {
+        host->stats.refused_full++;
+        return "no place for a peer:";
+    }
+    return NULL;
 }
 
 /* A knock from an address that is no peer. */
 GMPUNCHI_FN void gmpunchi_host_newcomer(gmpunch_host *host, const gmpunch_address *from, uint32_t socket_index,
                                         int32_t raw) {
     gmpunchi_peer *peer;
-    uint32_t introduced = gmpunchi_host_find_introduction(host, from, 1), exact, slot;
-    const char *refusal = NULL;
-    if (!gmpunchi_address_is_unicast(from) || gmpunchi_host_is_master(host, from)) {
+    uint32_t introduced = gmpunchi_host_find_introduction(host, from, 1), admission = gmpunchi_host_admission(host, from);
+    uint32_t exact, slot;
+    const char *refusal;
+    if (!gmpunchi_address_is_unicast(from) || gmpunchi_host_is_own(host, from)) {
         host->stats.strangers++;
         return;
     }
-    if (host->config.require_mediation && introduced == GMPUNCHI_NONE) {
-        host->stats.refused_unmediated++;
-        refusal = "not introduced:";
-    } else if ((slot = gmpunchi_host_peer_take(host)) == GMPUNCHI_NONE) {
-        host->stats.refused_full++;
-        refusal = "no place for a peer:";
-    }
+    refusal = gmpunchi_host_admit(host, from, introduced != GMPUNCHI_NONE, admission, &slot);
     if (refusal) {
         gmpunchi_log(&host->object, GMPUNCH_LOG_WARNING, GMPUNCH_LOG_ITEM_REFUSED, refusal, from);
         return;
@@ -4360,9 +4640,15 @@ GMPUNCHI_FN void gmpunchi_host_newcomer(gmpunch_host *host, const gmpunch_addres
     peer->how = introduced == GMPUNCHI_NONE ? GMPUNCH_HOW_DIRECT : GMPUNCH_HOW_PUNCHED;
     peer->raw = (uint8_t)raw;
     peer->socket_index = (uint8_t)socket_index;
-    peer->data_wait_ms = 0;
     gmpunchi_liveness_start(&peer->live, host->object.now);
     gmpunchi_map_insert(&host->peer_map, gmpunchi_hash_address(host->key, from), slot);
+    if (admission == GMPUNCHI_NONE) {
+        gmpunchi_host_peer_direct(host, slot);
+    } else {
+        host->introduction[admission].admits--;
+        gmpunchi_host_unpromise(host, admission);
+    }
+    gmpunchi_host_peer_unconfirmed(host, slot);
     gmpunchi_host_sweep_by(host, gmpunchi_peer_due(host, peer));
     gmpunchi_host_peer_mark(host, slot, GMPUNCHI_DUE_WELCOME);
     host->stats.peers++;
@@ -4436,12 +4722,18 @@ GMPUNCHI_FN int32_t gmpunchi_host_configure(const gmpunch_host_config *given, gm
     config->kick_ms = gmpunchi_or_default(config->kick_ms, 60000);
     config->max_peers = gmpunchi_or_default(config->max_peers, 64);
     config->max_introductions = gmpunchi_or_default(config->max_introductions, 64);
+    config->max_introductions_per_ip = gmpunchi_or_default(config->max_introductions_per_ip, 32);
+    config->max_knocks_per_second = gmpunchi_or_default(config->max_knocks_per_second, 200);
+    config->max_direct_peers = gmpunchi_or_default(config->max_direct_peers, config->max_peers);
+    config->max_direct_peers_per_ip = gmpunchi_or_default(config->max_direct_peers_per_ip, 16);
+    config->unconfirmed_ms = gmpunchi_or_default(config->unconfirmed_ms, 10000);
     config->max_packet = gmpunchi_or_default(config->max_packet, GMPUNCHI_MAX_PACKET_DEFAULT);
     if (!config->seed) config->seed = 1;
     if (config->max_packet > GMPUNCH_MAX_PACKET || config->max_peers > 65535 || config->max_introductions > 65535 ||
         config->data_capacity < GMPUNCH_DATA_STRINGS || config->data_capacity > 32768 ||
         config->reconnect_min_ms > config->reconnect_max_ms || config->reconnect_max_ms == GMPUNCH_NEVER ||
-        config->socket_mode > GMPUNCH_SOCKET_SEND_ONLY)
+        config->socket_mode > GMPUNCH_SOCKET_SEND_ONLY || config->knock_rules > GMPUNCHI_KNOCK_RULES ||
+        config->max_direct_peers > 65535 || config->max_direct_peers_per_ip > 65535)
         return GMPUNCH_ERR_CONFIG;
     return GMPUNCH_OK;
 }
@@ -4466,6 +4758,7 @@ GMPUNCHI_FN gmpunch_host *gmpunchi_host_layout(gmpunchi_arena *arena, const gmpu
     gmpunch_host *to = host ? host : &sizing;
     to->peer = (gmpunchi_peer *)gmpunchi_arena_take(arena, config->max_peers * sizeof *to->peer);
     gmpunchi_map_layout(&to->peer_map, arena, config->max_peers);
+    gmpunchi_map_layout(&to->direct_map, arena, config->max_peers);
     gmpunchi_ring_layout(&to->peer_ready, arena, config->max_peers);
     to->introduction =
         (gmpunchi_introduction *)gmpunchi_arena_take(arena, config->max_introductions * sizeof *to->introduction);
@@ -4510,6 +4803,8 @@ GMPUNCHI_FN int32_t gmpunchi_host_make(const gmpunch_host_config *given, uint64_
     host->object.now = now;
     host->config = config;
     host->config.master = host->config.bind_address = NULL;
+    if (!config.bind_address || gmpunch_address_parse(config.bind_address, config.bind_port, &host->self))
+        host->self.port = config.bind_port;
     memset(host->config.data, 0, sizeof host->config.data);
     host->key[0] = gmpunchi_random(&host->object);
     host->key[1] = gmpunchi_random(&host->object);
@@ -4520,9 +4815,12 @@ GMPUNCHI_FN int32_t gmpunchi_host_make(const gmpunch_host_config *given, uint64_
     host->peer_free = host->introduction_free = GMPUNCHI_NONE;
     for (i = config.max_peers; i-- > 0;) {
         host->peer[i].generation = 0xffff; /* the first peer is number 1 */
-        host->peer[i].next_free = host->peer_free;
+        host->peer[i].next = (uint16_t)(host->peer_free + 1);
         host->peer_free = i;
     }
+    host->free = config.max_peers;
+    gmpunchi_list_init(&host->unconfirmed[0]);
+    gmpunchi_list_init(&host->unconfirmed[1]);
     for (i = config.max_introductions; i-- > 0;) gmpunchi_host_introduction_give(host, i);
     gmpunch_buffer_init(&data, host->data_packet + GMPUNCH_DATAGRAM_HEADER_SIZE, 1 + (size_t)config.data_capacity, 1);
     gmpunchi_encode_data(&data, no_data);
@@ -4570,6 +4868,10 @@ GMPUNCHI_FN int32_t gmpunchi_host_input_peer(gmpunch_host *host, uint32_t slot, 
     peer->live.heard_at = now;
     peer->raw = (uint8_t)raw;
     peer->socket_index = (uint8_t)socket_index;
+    if (peer->unconfirmed && (id != GMPUNCHI_ID_KNOCK || now >= peer->live.since + GMPUNCHI_FIRST_PROBE_MS)) {
+        gmpunchi_host_peer_confirmed(host, slot);
+        gmpunchi_host_sweep_by(host, gmpunchi_peer_due(host, peer));
+    }
     if (id == GMPUNCHI_ID_KNOCK) {
         host->stats.knocks_heard++;
         gmpunchi_host_peer_mark(host, slot, GMPUNCHI_DUE_WELCOME);
@@ -4577,10 +4879,12 @@ GMPUNCHI_FN int32_t gmpunchi_host_input_peer(gmpunch_host *host, uint32_t slot, 
         return GMPUNCH_CONSUMED;
     }
     if (id == GMPUNCHI_ID_DATA_REQUEST) {
-        if (now >= peer->live.since + peer->data_wait_ms) {
-            peer->data_wait_ms = (uint32_t)(now - peer->live.since) + GMPUNCHI_DATA_ANSWER_PAUSE_MS;
+        if (now < peer->live.since + peer->live.data_wait_ms) return GMPUNCH_CONSUMED;
+        peer->live.data_wait_ms = (uint32_t)(now - peer->live.since) + GMPUNCHI_DATA_ANSWER_PAUSE_MS;
+        if (!peer->direct ||
+            gmpunchi_rate_take(&host->data_rate, now, GMPUNCHI_DATA_DIRECT_PER_SECOND, GMPUNCHI_DATA_DIRECT_AT_ONCE))
             gmpunchi_host_peer_mark(host, slot, GMPUNCHI_DUE_DATA);
-        }
+        else host->stats.data_held++;
         return GMPUNCH_CONSUMED;
     }
     return GMPUNCH_NOT_MINE;
@@ -4726,8 +5030,11 @@ int32_t gmpunch_host_tick(gmpunch_host *host, uint64_t now) {
     gmpunchi_host_tick_uplink(host, now);
     if (now >= host->sweep_at) gmpunchi_host_sweep(host);
     if (now >= host->knock_at) {
-        for (i = 0; i < host->config.max_introductions; i++)
-            if (host->introduction[i].knocking) gmpunchi_host_introduction_due(host, i);
+        for (i = 0; i < host->config.max_introductions; i++) {
+            if (!host->introduction[i].knocking) continue;
+            if (host->introduction[i].due) host->stats.knocks_held++; /* the one before did not leave yet */
+            gmpunchi_host_introduction_due(host, i);
+        }
         host->knock_at = gmpunchi_after(now, host->config.knock_interval_ms);
     }
     return GMPUNCH_OK;
@@ -4784,7 +5091,12 @@ int32_t gmpunch_host_next_transmit(gmpunch_host *host, gmpunch_transmit *transmi
         gmpunchi_host_peer_give(host, slot);
     }
     while (host->introduction_ready.count) {
-        slot = gmpunchi_ring_get(&host->introduction_ready);
+        slot = host->introduction_ready.slot[host->introduction_ready.first];
+        if (host->introduction[slot].knocking &&
+            !gmpunchi_rate_take(&host->knock_rate, host->object.now, host->config.max_knocks_per_second,
+                                (uint64_t)host->config.max_knocks_per_second * GMPUNCHI_KNOCKS_AT_ONCE))
+            break; /* they go on from here, in turn */
+        gmpunchi_ring_get(&host->introduction_ready);
         host->introduction[slot].due = 0;
         if (!host->introduction[slot].knocking) {
             gmpunchi_host_introduction_give(host, slot);
@@ -4864,6 +5176,7 @@ int32_t gmpunch_host_peer_info(const gmpunch_host *host, uint32_t peer, gmpunch_
     ours.socket_index = found->socket_index;
     ours.connected_ms = (uint32_t)(host->object.now - found->live.since);
     ours.silent_ms = (uint32_t)(host->object.now - found->live.heard_at);
+    ours.confirmed = !found->unconfirmed;
     return gmpunchi_struct_out(info, &ours, sizeof ours);
 }
 
@@ -4913,8 +5226,10 @@ struct gmpunch_lobby {
     gmpunchi_uplink uplink; /* its out is the request, whole */
     uint32_t request_len;
     uint64_t opened_at;
-    uint64_t silent_at; /* when the master has been silent for too long */
-    uint8_t *in;        /* of one entry, what was read; max_entry bytes */
+    uint64_t silent_at;  /* when the master has been silent for too long */
+    uint64_t give_up_at; /* the whole is given up, */
+    uint64_t held_at;    /* but not for the application's time: since then it has an entry to read, and more has come */
+    uint8_t *in;         /* of one entry, what was read; max_entry bytes */
     uint32_t in_len;
     uint32_t skipped; /* bytes of an entry that is too long, 0: none */
     gmpunchi_lobby_scan scan;
@@ -4973,7 +5288,7 @@ GMPUNCHI_FN void gmpunchi_lobby_end(gmpunch_lobby *lobby, int32_t reason) {
     gmpunchi_uplink_close(&lobby->uplink);
     lobby->ended = 1;
     lobby->reason = reason;
-    lobby->silent_at = GMPUNCHI_TIME_NEVER;
+    lobby->silent_at = lobby->give_up_at = GMPUNCHI_TIME_NEVER;
     gmpunchi_log(&lobby->object, reason ? GMPUNCH_LOG_WARNING : GMPUNCH_LOG_INFO, GMPUNCH_LOG_ITEM_STAGE,
                  reason ? gmpunch_reason_name(reason) : "lobby list complete", &lobby->uplink.to);
 }
@@ -5009,6 +5324,8 @@ GMPUNCHI_FN int32_t gmpunchi_lobby_configure(const gmpunch_lobby_config *given, 
     config->timeout_ms = gmpunchi_or_default(config->timeout_ms, 10000);
     config->max_entry = gmpunchi_or_default(config->max_entry, 65536);
     config->max_entries = gmpunchi_or_default(config->max_entries, 1000000);
+    config->max_bytes = gmpunchi_or_default(config->max_bytes, 268435456);
+    config->total_timeout_ms = gmpunchi_or_default(config->total_timeout_ms, 600000);
     if (config->sort_by > GMPUNCH_DATA_STRINGS || config->max_entry < 1024 || config->max_entry > GMPUNCHI_LOBBY_SKIP)
         return GMPUNCH_ERR_CONFIG;
     for (i = 0; i < GMPUNCH_DATA_STRINGS; i++) {
@@ -5091,6 +5408,8 @@ GMPUNCHI_FN int32_t gmpunchi_lobby_make_object(const gmpunch_lobby_config *given
     lobby->config.master = lobby->config.bind_address = NULL;
     memset(lobby->config.filter, 0, sizeof lobby->config.filter);
     lobby->silent_at = gmpunchi_after(now, config.timeout_ms);
+    lobby->give_up_at = gmpunchi_after(now, config.total_timeout_ms);
+    lobby->held_at = GMPUNCHI_TIME_NEVER;
     if (resolved && resolved->resolved) gmpunchi_uplink_set(&lobby->uplink, resolved->master, resolved->count, 4);
     if (lobby->uplink.count) gmpunchi_lobby_attempt(lobby);
     else if (resolved && resolved->resolved) gmpunchi_lobby_end(lobby, GMPUNCH_REASON_RESOLVE_FAILED);
@@ -5139,8 +5458,6 @@ GMPUNCHI_FN void gmpunchi_lobby_whole(gmpunch_lobby *lobby) {
     if (result < 0) {
         lobby->stats.malformed++;
         gmpunchi_log(&lobby->object, GMPUNCH_LOG_WARNING, GMPUNCH_LOG_ITEM_MALFORMED, "lobby entry passed over", NULL);
-    } else if (lobby->stats.entries == lobby->config.max_entries) {
-        gmpunchi_lobby_end(lobby, GMPUNCH_REASON_LIMIT);
     } else {
         gmpunch_buffer_init(&strings, lobby->strings, lobby->config.max_entry, 1);
         gmpunchi_encode_data(&strings, lobby->entry.data); /* shorter than its JSON */
@@ -5165,6 +5482,10 @@ GMPUNCHI_FN void gmpunchi_lobby_byte(gmpunch_lobby *lobby, uint8_t byte) {
         return;
     }
     if (scanned != GMPUNCHI_SCAN_ENTRY_END) return;
+    if (lobby->stats.entries + lobby->stats.malformed + lobby->stats.oversized == lobby->config.max_entries) {
+        gmpunchi_lobby_end(lobby, GMPUNCH_REASON_LIMIT);
+        return;
+    }
     if (!lobby->skipped) {
         gmpunchi_lobby_whole(lobby);
     } else {
@@ -5176,14 +5497,25 @@ GMPUNCHI_FN void gmpunchi_lobby_byte(gmpunch_lobby *lobby, uint8_t byte) {
     lobby->skipped = lobby->in_len = 0;
 }
 
+/* What the application took to read an entry does not count. */
+GMPUNCHI_FN void gmpunchi_lobby_postpone(gmpunch_lobby *lobby) {
+    if (lobby->held_at != GMPUNCHI_TIME_NEVER && lobby->give_up_at != GMPUNCHI_TIME_NEVER)
+        lobby->give_up_at += lobby->object.now - lobby->held_at;
+    lobby->held_at = GMPUNCHI_TIME_NEVER;
+}
+
 int32_t gmpunch_lobby_tcp_data(gmpunch_lobby *lobby, uint64_t now, uint32_t connection, const uint8_t *data, size_t len) {
     size_t at;
     if (!lobby || (!data && len)) return GMPUNCH_ERR_ARGUMENT;
     gmpunchi_advance(&lobby->object, now);
     if (!gmpunchi_uplink_is(&lobby->uplink, connection)) return GMPUNCH_ERR_CONNECTION;
     if (len > 0x7fffffffu) len = 0x7fffffffu;
-    for (at = 0; at < len && !lobby->ready && !lobby->ended; at++) gmpunchi_lobby_byte(lobby, data[at]);
-    lobby->stats.bytes += at;
+    gmpunchi_lobby_postpone(lobby);
+    for (at = 0; at < len && !lobby->ready && !lobby->ended; at++) {
+        if (lobby->stats.bytes++ < lobby->config.max_bytes) gmpunchi_lobby_byte(lobby, data[at]);
+        else gmpunchi_lobby_end(lobby, GMPUNCH_REASON_LIMIT);
+    }
+    if (lobby->ready && at < len) lobby->held_at = lobby->object.now;
     if (at && !lobby->ended) gmpunchi_lobby_heard(lobby);
     return (int32_t)(lobby->ended ? len : at); /* nothing follows the list */
 }
@@ -5215,6 +5547,14 @@ int32_t gmpunch_lobby_tcp_writable(gmpunch_lobby *lobby, uint64_t now, uint32_t 
 int32_t gmpunch_lobby_tick(gmpunch_lobby *lobby, uint64_t now) {
     if (!lobby) return GMPUNCH_ERR_ARGUMENT;
     now = gmpunchi_advance(&lobby->object, now);
+    if (lobby->held_at != GMPUNCHI_TIME_NEVER) {
+        gmpunchi_lobby_postpone(lobby);
+        lobby->held_at = now;
+    }
+    if (now >= lobby->give_up_at && !lobby->ready) {
+        gmpunchi_lobby_end(lobby, GMPUNCH_REASON_LIMIT);
+        return GMPUNCH_OK;
+    }
     if (now < lobby->silent_at) return GMPUNCH_OK;
     if (lobby->fetched || lobby->ready) { /* it was the application that took its time */
         gmpunchi_lobby_heard(lobby);
@@ -5226,7 +5566,10 @@ int32_t gmpunch_lobby_tick(gmpunch_lobby *lobby, uint64_t now) {
     return GMPUNCH_OK;
 }
 
-uint64_t gmpunch_lobby_next_deadline(const gmpunch_lobby *lobby) { return lobby ? lobby->silent_at : GMPUNCHI_TIME_NEVER; }
+uint64_t gmpunch_lobby_next_deadline(const gmpunch_lobby *lobby) {
+    if (!lobby) return GMPUNCHI_TIME_NEVER;
+    return lobby->ready ? lobby->silent_at : gmpunchi_earlier(lobby->silent_at, lobby->give_up_at);
+}
 
 int32_t gmpunch_lobby_next_transmit(gmpunch_lobby *lobby, gmpunch_transmit *transmit) {
     if (!lobby || !transmit) return GMPUNCH_ERR_ARGUMENT;
@@ -8765,6 +9108,7 @@ int32_t gmpunch_host_open(const gmpunch_host_config *given, gmpunch_host **out) 
         gmpunchi_report(config.os_error, error);
         return result;
     }
+    if (gmpunch_host_local_address(host, &host->self) || !gmpunchi_address_is_unicast(&host->self)) host->self.family = 0;
     gmpunchi_drive_flush(drive, gmpunch_now());
     *out = host;
     return GMPUNCH_OK;

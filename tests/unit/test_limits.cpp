@@ -580,6 +580,7 @@ TEST_CASE("limits: each field of a client's config that is out of range is refus
     check_refused<client_kind>({{SET(c->max_packet = GMPUNCH_MAX_PACKET + 1)},
                                 {SET(c->max_packet = 0xffffffffu)},
                                 {SET(c->max_sockets = 5)},
+                                {SET(c->knock_rules = 8)},
                                 {SET(c->max_sockets = 0xffffffffu)},
                                 {SET(c->socket_mode = 3)},
                                 {SET(c->socket_mode = 0xffffffffu)},
@@ -619,6 +620,7 @@ TEST_CASE("limits: each field of a client's config that is out of range is refus
                                  {SET(c->keepalive_interval_ms = GMPUNCH_NEVER)},
                                  {SET(c->timeout_ms = c->knock_interval_ms = 1)},
                                  {SET(c->seed = UINT64_MAX)},
+                                 {SET(c->knock_rules = 7; c->max_addresses = 0xffffffffu)},
                                  {SET(c->server = "2001:db8::1")},
                                  {SET(c->server = "::ffff:192.0.2.1")},
                                  {SET(c->master = "[2001:db8::1]:7000")},
@@ -637,6 +639,9 @@ TEST_CASE("limits: each field of a host's config that is out of range is refused
                               {SET(c->max_peers = 0xffffffffu)},
                               {SET(c->max_introductions = 65536)},
                               {SET(c->max_introductions = 0xffffffffu)},
+                              {SET(c->max_direct_peers = 65536)},
+                              {SET(c->max_direct_peers_per_ip = 65536)},
+                              {SET(c->knock_rules = 8)},
                               {SET(c->data_capacity = 32769)},
                               {SET(c->data_capacity = 0xffffffffu)},
                               {SET(c->data_capacity = 7)},        // not even eight NULs
@@ -668,7 +673,10 @@ TEST_CASE("limits: each field of a host's config that is out of range is refused
                                {SET(c->register_interval_ms = c->ping_interval_ms = GMPUNCH_NEVER)},
                                {SET(c->keepalive_interval_ms = c->knock_interval_ms = GMPUNCH_NEVER)},
                                {SET(c->introduction_timeout_ms = c->peer_timeout_ms = GMPUNCH_NEVER)},
-                               {SET(c->idle_timeout_ms = c->kick_ms = GMPUNCH_NEVER)},
+                               {SET(c->idle_timeout_ms = c->kick_ms = c->unconfirmed_ms = GMPUNCH_NEVER)},
+                               {SET(c->max_direct_peers = c->max_direct_peers_per_ip = 65535)},
+                               {SET(c->max_introductions_per_ip = c->max_knocks_per_second = 0xffffffffu)},
+                               {SET(c->knock_rules = 7)},
                                {SET(c->data[0] = "\xc3\xa4\xc3\xb6")}});
 }
 

@@ -1213,7 +1213,9 @@ TEST_CASE("lobby client: an answer that ends too early, or never comes") {
     silent.tick(1);
     CHECK(silent.told() == "close; failed master_silent 0");
 
-    download slow; // each byte is a sign of life
+    gmpunch_lobby_config patient{};
+    patient.total_timeout_ms = GMPUNCH_NEVER;
+    download slow(patient); // each byte is a sign of life
     slow.opened();
     slow.told();
     for (uint8_t byte : all) {
