@@ -442,7 +442,8 @@ typedef struct gmpunch_lobby_config {
     uint32_t timeout_ms;        /* longest silence of the master, also while connecting. Default 10000 */
     uint32_t max_entry;         /* bytes of one host's JSON; a longer one is passed over and counted. Default 65536, 1024 to
                                    16777216; it is part of the allocation */
-    uint32_t max_entries;       /* of the list, passed over or not; a longer one ends as _FAILED with GMPUNCH_REASON_LIMIT. Default 1000000 */
+    uint32_t max_entries;       /* of the list, those passed over included; a longer one ends as _FAILED with
+                                   GMPUNCH_REASON_LIMIT. Default 1000000 */
     uint32_t reserved;          /* 0 */
     void *memory;               /* as in gmpunch_client_config, gmpunch_lobby_memory_size(config) bytes */
     size_t memory_size;

@@ -933,7 +933,8 @@ GM_EXPORT double gmpunch_gm_peer_port(double host, double peer) {
     return result == GMPUNCH_OK ? info.address.port : result;
 }
 
-/* What is known of a peer: "how" (GMPUNCH_HOW_), "connected_ms", "silent_ms", "answers", "confirmed", "flags", "socket_index". */
+/* What is known of a peer: "how" (GMPUNCH_HOW_), "connected_ms", "silent_ms", "answers", "confirmed", "flags",
+   "socket_index". */
 GM_EXPORT double gmpunch_gm_peer_value(double host, double peer, const char *name) {
     const field *f = find_field(peer_fields, COUNT(peer_fields), GMPUNCH_KIND_HOST, name);
     gmpunch_peer_info info;

@@ -471,7 +471,7 @@ class Attackers(Test):
             "datagrams of 0 to 11 bytes": lambda: self.datagrams(*[fill * n for n in range(12) for fill in (b"x", b"\0")]),
             "datagrams of zeros, and of all sizes": lambda: self.datagrams(b"\0" * 1024, *[b"r" * (1 << n) for n in range(16)]),
             "all commands over UDP from a thousand ports": lambda: [
-                self.datagrams(b"x" * 12 + command + b"\n\0") for command in (b"reg", b"connect", b"ping", b"reg2") for _ in range(250)],
+                self.datagrams(b"x" * 12 + command + b"\n\0") for command in [b"reg", b"connect", b"ping", b"reg2"] * 250],
             "a forged reg of the host's IP": lambda: self.datagrams(b"x" * 12 + b"reg\n\0", ip=HOST),
             "a request for an IP that sent UDP reg only": lambda: (
                 self.datagrams(b"x" * 12 + b"reg\n\0"),
