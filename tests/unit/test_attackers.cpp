@@ -283,6 +283,39 @@ TEST_CASE(
     CHECK(is_peer(f, numbered(1)));
 }
 
+TEST_CASE("attackers, host: while the application has not heard that one LEFT, no other has to") {
+    host_fixture f;
+    f.registered();
+    for (uint32_t i = 0; i < 64; i++) f.udp(numbered(i), knock);
+    f.wait(20000);
+    auto unheard = [&](const gmpunch_address &from) { // no event is read
+        REQUIRE(gmpunch_host_input_udp(f.host, f.now, &from, 0, knock.data(), knock.size()) == GMPUNCH_CONSUMED);
+    };
+    for (uint32_t i = 100; i < 200; i++) unheard(numbered(i));
+    CHECK(f.stats().displaced == 1);
+    introduce(f, f.a); // reads them
+    for (int i = 0; i < 5; i++) unheard(f.a);
+    CHECK(f.stats().displaced == 1); // the place is still free
+    CHECK(is_peer(f, f.a));
+    gmpunch_address next = f.b; // two behind one router
+    next.port++;
+    introduce(f, f.b);
+    introduce(f, next);
+    for (int i = 0; i < 5; i++) {
+        unheard(f.b);
+        unheard(next);
+    }
+    CHECK(f.stats().displaced == 3);
+    for (int i = 0; i < 5; i++) unheard(numbered(100));
+    CHECK(f.stats().displaced == 4);
+    f.drain();
+    for (uint32_t i = 100; i < 200; i++) unheard(numbered(i)); // both places are kept
+    unheard(next);
+    unheard(f.b);
+    CHECK(is_peer(f, f.b));
+    CHECK(is_peer(f, next));
+}
+
 TEST_CASE("attackers, host: a place that was made is free for all once the introduction has expired") {
     gmpunch_host_config config = host_config();
     config.max_peers = 1;
