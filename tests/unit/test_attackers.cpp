@@ -246,12 +246,22 @@ TEST_CASE("attackers, host: a silent classic client keeps its place as long as t
     host_fixture f;
     f.registered();
     f.udp(f.a, knock); // says nothing more
-    for (uint32_t i = 0; i < 62; i++) f.udp(numbered(i), knock);
-    f.wait(250000);
+    introduce(f, f.c);
+    f.udp(f.c, knock); // nor does this one
+    for (uint32_t i = 0; i < 61; i++) f.udp(numbered(i), knock);
+    f.forget();
+    f.wait(100000);
+    CHECK(f.sent(knock, &f.a) == 0);
+    CHECK(f.sent(knock, &f.c) >= 3 + 6); // its address is real: the mapping of its router is kept
+    introduce(f, f.a); // now this one's is as well
+    f.wait(100000);
+    CHECK(f.sent(knock, &f.a) >= 3 + 6);
+    f.wait(50000);
     introduce(f, f.b);
     f.udp(f.b, knock);
     CHECK(is_peer(f, f.a));
     CHECK(is_peer(f, f.b));
+    CHECK(is_peer(f, f.c));
     CHECK(f.stats().displaced == 0);
 }
 
