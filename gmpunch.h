@@ -4757,6 +4757,7 @@ GMPUNCHI_FN gmpunch_host *gmpunchi_host_layout(gmpunchi_arena *arena, const gmpu
     gmpunch_host *host = (gmpunch_host *)gmpunchi_arena_take(arena, sizeof(gmpunch_host));
     gmpunch_host sizing;
     gmpunch_host *to = host ? host : &sizing;
+    memset(&sizing, 0, sizeof sizing);
     to->peer = (gmpunchi_peer *)gmpunchi_arena_take(arena, config->max_peers * sizeof *to->peer);
     gmpunchi_map_layout(&to->peer_map, arena, config->max_peers);
     gmpunchi_map_layout(&to->direct_map, arena, config->max_peers);
@@ -4814,6 +4815,7 @@ GMPUNCHI_FN int32_t gmpunchi_host_make(const gmpunch_host_config *given, uint64_
     host->open_at = host->reg2_at = host->ping_at = host->keepalive_at = GMPUNCHI_TIME_NEVER;
     host->knock_at = host->sweep_at = host->register_at = GMPUNCHI_TIME_NEVER;
     host->peer_free = host->introduction_free = GMPUNCHI_NONE;
+    GMPUNCH_ASSERT(host->peer);
     for (i = config.max_peers; i-- > 0;) {
         host->peer[i].generation = 0xffff; /* the first peer is number 1 */
         host->peer[i].next = (uint16_t)(host->peer_free + 1);
@@ -8824,15 +8826,17 @@ GMPUNCHI_FN int32_t gmpunchi_drive_game_data(gmpunchi_drive *drive, gmpunch_even
     uint32_t escape =
         (drive->client ? drive->client->config.escape : drive->host->config.escape) ? GMPUNCH_DATAGRAM_ESCAPE : 0;
     memset(event, 0, sizeof *event);
-    if (drive->host) {
+    if (drive->client) {
+        if (drive->client->stage != GMPUNCH_STAGE_CONNECTED || !gmpunch_address_equal(from, &drive->client->peer)) {
+            drive->client->stats.strangers++;
+            return 0;
+        }
+    } else {
         event->peer = gmpunch_host_find_peer(drive->host, from);
         if (!event->peer) {
             drive->host->stats.strangers++;
             return 0;
         }
-    } else if (drive->client->stage != GMPUNCH_STAGE_CONNECTED || !gmpunch_address_equal(from, &drive->client->peer)) {
-        drive->client->stats.strangers++;
-        return 0;
     }
     gmpunch_datagram_decode(drive->rx, len, escape, &payload, &payload_len, NULL);
     if (payload_len > drive->max_packet) { /* room for header and escape was not needed */
@@ -8945,12 +8949,9 @@ GMPUNCHI_FN int32_t gmpunchi_drive_poll(gmpunchi_drive *drive, gmpunch_event *ev
     uint32_t round;
     if (drive->lobby && drive->lobby->told) until = now; /* nothing will come any more */
     for (round = 0; round < GMPUNCHI_DRIVE_ROUNDS; now = gmpunch_now()) {
-        uint64_t deadline = gmpunchi_drive_deadline(drive), wait;
+        uint64_t deadline, wait;
         int32_t got;
-        if (now >= deadline) {
-            gmpunchi_drive_tick(drive, now);
-            deadline = gmpunchi_drive_deadline(drive);
-        }
+        if (now >= gmpunchi_drive_deadline(drive)) gmpunchi_drive_tick(drive, now);
         gmpunchi_drive_flush(drive, now);
         if (drive->client) gmpunchi_drive_settle(drive);
         if (gmpunchi_drive_event(drive, event) > 0) return 1;
