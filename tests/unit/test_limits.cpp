@@ -171,6 +171,7 @@ TEST_CASE("limits: one allocation at creation and none in a day of sessions, all
         for (uint16_t port = 1; port <= 200; port++) {
             gmpunch_address from = address("192.0.2.99", port);
             bytes knock = with_header(bin("\xfd"));
+            host.behaves.receive(from, knock);
             gmpunch_host_input_udp(host.host, w.now, &from, 0, knock.data(), knock.size());
             if (port % 3 == 0) gmpunch_host_kick(host.host, w.now, gmpunch_host_find_peer(host.host, &from));
         }
