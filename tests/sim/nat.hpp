@@ -3,7 +3,7 @@
 #define GMPUNCH_TESTS_NAT_HPP
 
 #include "../unit/gmpunch_internal.hpp"
-#include "link.hpp"
+#include "line.hpp"
 
 #include <memory>
 
@@ -40,7 +40,7 @@ public:
     bool refreshed_from_outside = false; // by what comes in
     uint64_t timeout_ms = UINT64_MAX;    // of a mapping, and of each permission to come in
     std::shared_ptr<nat> outer;          // carrier-grade: the router before it, where `ip` is an inner address
-    link up, down;                       // its line; of nested routers that of the outermost counts
+    line up, down;                       // its line; of nested routers that of the outermost counts
     random_source random{1};             // for its choices
 
     struct permission {

@@ -1,7 +1,7 @@
 // The line between a site and the internet, one direction: delay, jitter, loss in single packets and in bursts (after Gilbert
 // and Elliott), duplicates, packets that overtake others, a rate with a queue before it, and times in which nothing passes.
-#ifndef GMPUNCH_TESTS_LINK_HPP
-#define GMPUNCH_TESTS_LINK_HPP
+#ifndef GMPUNCH_TESTS_LINE_HPP
+#define GMPUNCH_TESTS_LINE_HPP
 
 #include "random.hpp"
 
@@ -11,7 +11,7 @@
 namespace sim {
 
 // Chances are of 10000.
-struct link_kind {
+struct line_kind {
     uint32_t delay_ms = 0;
     uint32_t jitter_ms = 0; // at most so much more, where it can without overtaking
     uint32_t loss = 0;
@@ -22,9 +22,9 @@ struct link_kind {
     uint32_t queue_bytes = 16384;   // what waits beyond is dropped (tail drop)
 };
 
-class link {
+class line {
 public:
-    link_kind kind;
+    line_kind kind;
     bool up = true; // false: nothing passes
 
     // When a packet sent at this time arrives: none, one or two times. Returns how many.
