@@ -67,6 +67,14 @@ public:
     }
     static nat symmetric(const char *text) { return nat(text, dependence::address_and_port, dependence::address_and_port); }
 
+    // Mapping and filtering, from the inside out: "EI/APD behind AD/AD".
+    std::string name() const {
+        static const char *const names[] = {"EI", "AD", "APD"};
+        std::string own = !translates ? "open" : std::string(names[int(mapping)]) + "/" + names[int(filtering)];
+        if (conntrack) own = "Linux";
+        return outer ? own + " behind " + outer->name() : own;
+    }
+
     bool alive(const entry &e, uint64_t now) const {
         return e.inner.family ? now - e.used <= timeout_ms : now - e.used <= occupied_ms;
     }

@@ -9,15 +9,19 @@ namespace sim {
 // What a side looks like from outside.
 struct outlook {
     dependence mapping, filtering;
+    bool known = true; // false: no single router looks so
 
     static outlook of(const nat &router) {
+        const dependence independent = dependence::endpoint_independent;
         outlook seen = {router.mapping, router.filtering};
-        if (!router.translates) seen = {dependence::endpoint_independent, dependence::endpoint_independent};
+        if (!router.translates) seen = {independent, independent};
         // each pair has a mapping, but all keep the port, and only the other end of the pair may answer
-        if (router.conntrack) seen = {dependence::endpoint_independent, dependence::address_and_port};
+        if (router.conntrack) seen = {independent, dependence::address_and_port};
         if (!router.outer) return seen;
-        outlook outer = of(*router.outer); // through both: the stricter counts
-        return {std::max(seen.mapping, outer.mapping), std::max(seen.filtering, outer.filtering)};
+        // Through both the stricter counts, if the inner filter knows as little of other mappings as the outer one.
+        outlook outer = of(*router.outer);
+        bool alike = outer.mapping == independent || seen.filtering == independent || seen.mapping == outer.mapping;
+        return {std::max(seen.mapping, outer.mapping), std::max(seen.filtering, outer.filtering), alike && outer.known};
     }
 };
 

@@ -397,6 +397,10 @@ private:
     }
 
     void replace_master() {
+        for (auto &owner : owners) { // what is still on its way finds nobody
+            owner.second->cut = true;
+            owner.second->at_master = 0;
+        }
         owners.clear();
         askers.clear();
         program = start_master(now);

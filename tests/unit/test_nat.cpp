@@ -10,11 +10,6 @@ const char *const client_ip = "192.0.2.55";
 
 const dependence all[] = {dependence::endpoint_independent, dependence::address, dependence::address_and_port};
 
-std::string named(const nat &router) {
-    static const char *const names[] = {"EI", "AD", "APD"};
-    return std::string(names[int(router.mapping)]) + "/" + names[int(router.filtering)];
-}
-
 // Each of the 81 pairs, changed by `adapt` before they meet. Returns how many connect.
 template <typename Adapt>
 size_t check_pairs(Adapt adapt) {
@@ -26,7 +21,7 @@ size_t check_pairs(Adapt adapt) {
                     auto host = behind(nat(host_ip, hm, hf)), client = behind(nat(client_ip, cm, cf));
                     adapt(*host, *client);
                     meeting m(host, client);
-                    INFO("host ", named(*host), ", client ", named(*client));
+                    INFO("host ", host->name(), ", client ", client->name());
                     fate expected = meet(outlook::of(*host), outlook::of(*client));
                     CHECK(m.connected == (expected != fate::apart));
                     CHECK(m.plays == (expected == fate::together));
