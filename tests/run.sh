@@ -5,12 +5,14 @@ set -u -o pipefail
 
 usage() {
     cat <<END
-Usage: tests/run.sh [--all | --others]
+Usage: tests/run.sh [--all | --others | --deep]
 
   (nothing)  gcc with AddressSanitizer and UndefinedBehaviorSanitizer; what needs tools that are not here is skipped
   --all      that with all tools, clang with sanitizers, a release build, and other machines: 32-bit Linux, s390x (qemu),
              Windows x64 (mingw-w64 and wine) and x86 (built only), musl (static), macOS (built only, zig)
   --others   what --all adds
+  --deep     100,000 random sessions, each fuzzer for a minute, coverage, static analysis, MemorySanitizer, valgrind, and a
+             soak in network namespaces for two minutes (as root)
 
 Missing tools are installed with apt-get, dnf, pacman, apk or brew (as root, or with sudo).
 END
@@ -47,6 +49,8 @@ packages() {
     apt-get:s390x) echo gcc-s390x-linux-gnu g++-s390x-linux-gnu libc6-dev-s390x-cross qemu-user-static ;;
     apt-get:musl) echo musl-tools ;;
     apt-get:wine) echo wine64 ;;
+    *:ip) echo iproute2 ;;
+    *:nft) echo nftables ;;
     apt-get:node | dnf:node | pacman:node | apk:node) echo nodejs npm ;;
     dnf:compiler) echo gcc gcc-c++ make libasan libubsan ;;
     dnf:doctest) echo doctest-devel ;;
@@ -255,6 +259,35 @@ checks_with_tools() {
         -DCMAKE_CXX_COMPILER=g++ -DGMPUNCH_SANITIZE=ON
 }
 
+# one NAME COMMAND...: counts as one test; exit code 77: skipped.
+one() {
+    local name=$1 status
+    shift
+    echo "== $name"
+    "$@" </dev/null
+    status=$?
+    count "$name" $((status == 0)) $((status != 0 && status != 77)) $((status == 77))
+}
+
+sessions() {
+    suite release none -DCMAKE_C_COMPILER=gcc -DCMAKE_CXX_COMPILER=g++ -DCMAKE_BUILD_TYPE=Release --target gmpunch_sessions
+    one "100,000 random sessions" "$build/release/tests/gmpunch_sessions" --sessions 100000 --jobs "$jobs"
+}
+
+deep() {
+    need clang gcovr valgrind clang-tidy cppcheck || true
+    need ip nft || true
+    sessions
+    one "fuzzers" tests/fuzz/run.sh --seconds 60
+    python3 tests/net/soak.py --seconds 120 >"$build/soak.log" 2>&1 & # waits most of the time
+    local soak=$! check
+    for check in coverage stack cppcheck clang-tidy clang-analyzer gcc-analyzer msan valgrind; do
+        one "$check" tests/analysis/run.sh $check
+    done
+    one "soak" wait $soak
+    cat "$build/soak.log"
+}
+
 others() {
     sanitized_clang
     release_gcc
@@ -265,7 +298,7 @@ others() {
 }
 
 case ${1:-} in
-"" | --all | --others) ;;
+"" | --all | --others | --deep) ;;
 -h | --help) usage && exit 0 ;;
 *) usage && exit 2 ;;
 esac
@@ -276,6 +309,7 @@ need compiler cmake doctest python3 pkg-config || { count tools 0 1 0 && summary
 case ${1:-} in
 --all) get_tools; sanitized_gcc; others ;;
 --others) get_tools; checks_with_tools; others ;;
+--deep) deep ;;
 *) sanitized_gcc ;;
 esac
 summary
