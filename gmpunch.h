@@ -7662,7 +7662,8 @@ GMPUNCHI_FN int32_t gmpunchi_tcp_receive(uintptr_t socket, uint8_t *data, size_t
     return -1;
 }
 
-/* Waits for any of the entries; < 0 and EINTR count as nothing ready. timeout_ms GMPUNCH_NEVER: without end. */
+/* Waits for any of the entries: how many are ready, 0 also where a signal came between, < 0 for an error. timeout_ms
+   GMPUNCH_NEVER: without end. */
 GMPUNCHI_FN int32_t gmpunchi_wait(gmpunchi_pollfd *entries, uint32_t count, uint32_t timeout_ms) {
     int wait = timeout_ms > 0x7fffffffu ? -1 : (int)timeout_ms;
     int ready;
@@ -7700,7 +7701,30 @@ GMPUNCHI_FN int32_t gmpunchi_wait(gmpunchi_pollfd *entries, uint32_t count, uint
     ready = poll(entries, (nfds_t)count, wait);
 #endif
     for (i = 0; ready < 0 && i < count; i++) entries[i].revents = 0;
-    return ready;
+    return ready < 0 && gmpunchi_net_interrupted(gmpunchi_net_error()) ? 0 : ready;
+}
+
+#define GMPUNCHI_FRUITLESS 16u /* waits in a row that end at once and bring nothing: less may be chance */
+#define GMPUNCHI_FRUITLESS_PAUSE_MS 10u
+
+/* After a wait that ended at once and brought nothing, as where a socket is ready but always fails: the processor is not to be
+   kept busy with it. left_ms is the time that there is to wait. */
+GMPUNCHI_FN void gmpunchi_fruitless(gmpunchi_object *object, uint32_t *count, uint64_t left_ms) {
+    uint32_t pause = left_ms < GMPUNCHI_FRUITLESS_PAUSE_MS ? (uint32_t)left_ms : GMPUNCHI_FRUITLESS_PAUSE_MS;
+    if (++*count < GMPUNCHI_FRUITLESS) return;
+    object->os_error = gmpunchi_net_error();
+    if (*count == GMPUNCHI_FRUITLESS)
+        gmpunchi_log(object, GMPUNCH_LOG_ERROR, GMPUNCH_LOG_ITEM_SOCKET, "waiting fails, or a socket that is ready", NULL);
+    if (pause) {
+#if defined(_WIN32)
+        Sleep(pause);
+#else
+        struct timespec time;
+        time.tv_sec = 0;
+        time.tv_nsec = (long)pause * 1000000;
+        nanosleep(&time, NULL);
+#endif
+    }
 }
 
 /* Looks a name up; returns how many addresses were found. May block. */
@@ -8011,12 +8035,13 @@ GMPUNCHI_FN uint32_t gmpunchi_drive_entries(const gmpunchi_drive *drive, gmpunch
     return count;
 }
 
-/* Waits, and reads what came: 1 with an event, 0 if something happened, GMPUNCH_ERR_WOULD_BLOCK if nothing did. */
+/* Waits, and reads what came: 1 with an event, 0 if something happened, GMPUNCH_ERR_WOULD_BLOCK if nothing did,
+   GMPUNCH_ERR_SOCKET if nothing did although the wait was over at once. */
 GMPUNCHI_FN int32_t gmpunchi_drive_read(gmpunchi_drive *drive, gmpunch_event *event, uint32_t wait_ms) {
     gmpunchi_pollfd entries[GMPUNCHI_DRIVE_SOCKETS + 1];
     uint32_t index[GMPUNCHI_DRIVE_SOCKETS + 1], count, i;
     uint64_t now;
-    int32_t result = GMPUNCH_ERR_WOULD_BLOCK, got;
+    int32_t result = GMPUNCH_ERR_SOCKET, got;
     if (drive->lobby && drive->rx_at < drive->rx_len) { /* the rest of what was read */
         gmpunchi_drive_tcp_data(drive, gmpunch_now());
         return 0;
@@ -8030,8 +8055,13 @@ GMPUNCHI_FN int32_t gmpunchi_drive_read(gmpunchi_drive *drive, gmpunch_event *ev
     drive->udp_ready = GMPUNCHI_NONE;
     drive->streak = 0;
     count = gmpunchi_drive_entries(drive, entries, index);
-    if (count == 1 && index[0] != GMPUNCHI_NONE && wait_ms == 0) entries[0].revents = POLLIN; /* one call instead of two */
-    else if (gmpunchi_wait(entries, count, wait_ms) <= 0) return GMPUNCH_ERR_WOULD_BLOCK;
+    if (count == 1 && index[0] != GMPUNCHI_NONE && wait_ms == 0) { /* one call instead of two */
+        entries[0].revents = POLLIN;
+        result = GMPUNCH_ERR_WOULD_BLOCK;
+    } else {
+        got = gmpunchi_wait(entries, count, wait_ms);
+        if (got <= 0) return got ? GMPUNCH_ERR_SOCKET : GMPUNCH_ERR_WOULD_BLOCK;
+    }
     now = gmpunch_now();
     for (i = count; i-- > 0;) { /* TCP first: an introduction before the knock that it announces */
         if (!entries[i].revents) continue;
@@ -8051,7 +8081,7 @@ GMPUNCHI_FN int32_t gmpunchi_drive_read(gmpunchi_drive *drive, gmpunch_event *ev
 
 GMPUNCHI_FN int32_t gmpunchi_drive_poll(gmpunchi_drive *drive, gmpunch_event *event, uint32_t timeout_ms) {
     uint64_t now = gmpunch_now(), until = gmpunchi_after(now, timeout_ms);
-    uint32_t round;
+    uint32_t round, fruitless = 0;
     if (drive->lobby && drive->lobby->told) until = now; /* nothing will come any more */
     for (round = 0; round < GMPUNCHI_DRIVE_ROUNDS; now = gmpunch_now()) {
         uint64_t deadline = gmpunchi_drive_deadline(drive), wait;
@@ -8072,6 +8102,8 @@ GMPUNCHI_FN int32_t gmpunchi_drive_poll(gmpunchi_drive *drive, gmpunch_event *ev
         }
         if (got == 0) round++; /* something happened: maybe it is an event, and there is something to send */
         else if (gmpunch_now() >= until) break;
+        if (got == GMPUNCH_ERR_SOCKET) gmpunchi_fruitless(gmpunchi_drive_object(drive), &fruitless, wait);
+        else fruitless = 0;
     }
     memset(event, 0, sizeof *event);
     return 0;
@@ -8552,15 +8584,33 @@ GMPUNCHI_FN int32_t gmpunchi_master_drive_flush(gmpunch_master *master, gmpunchi
     return 1;
 }
 
+/* Whether an error of accepting is about that one connection, and the next may be well. */
+GMPUNCHI_FN int32_t gmpunchi_net_one_gone(int32_t error) {
+    switch (error) {
+    case GMPUNCHI_NET_ERROR(EINTR):
+    case GMPUNCHI_NET_ERROR(ECONNABORTED):
+    case GMPUNCHI_NET_ERROR(ECONNRESET):
+    case GMPUNCHI_NET_ERROR(ETIMEDOUT):
+    case GMPUNCHI_NET_ERROR(ENETDOWN):
+    case GMPUNCHI_NET_ERROR(ENETUNREACH):
+    case GMPUNCHI_NET_ERROR(EHOSTUNREACH): return 1;
+#if !defined(_WIN32)
+    case EPROTO: return 1;
+#endif
+    default: return 0;
+    }
+}
+
 /* Stops or resumes accepting. */
 GMPUNCHI_FN void gmpunchi_master_drive_listen(gmpunchi_master_drive *drive, int32_t on) {
     uint32_t i;
     for (i = 0; i < drive->binds; i++) drive->entry[2 * i + 1].events = on ? POLLIN : 0;
 }
 
-GMPUNCHI_FN void gmpunchi_master_drive_accept(gmpunch_master *master, gmpunchi_master_drive *drive, uint64_t now,
-                                              uint32_t at) {
-    uint32_t i, connection;
+/* 1 if something happened. */
+GMPUNCHI_FN int32_t gmpunchi_master_drive_accept(gmpunch_master *master, gmpunchi_master_drive *drive, uint64_t now,
+                                                 uint32_t at) {
+    uint32_t i, connection, errors = 0;
     for (i = 0; i < GMPUNCHI_MASTER_ACCEPTS; i++) {
         struct sockaddr_storage address;
         gmpunchi_socklen len = (gmpunchi_socklen)sizeof address;
@@ -8570,13 +8620,16 @@ GMPUNCHI_FN void gmpunchi_master_drive_accept(gmpunch_master *master, gmpunchi_m
         accepted = (uintptr_t)accept(drive->entry[at].fd, (struct sockaddr *)(void *)&address, &len);
         if (accepted == GMPUNCHI_NO_SOCKET) {
             int32_t error = gmpunchi_net_error();
-            if (gmpunchi_net_would_block(error)) return;
+            if (gmpunchi_net_would_block(error)) return i > errors;
             master->object.os_error = error;
-            if (gmpunchi_net_result(error) != GMPUNCH_ERR_DESCRIPTORS) continue; /* that one is gone, maybe not the next */
-            gmpunchi_log(&master->object, GMPUNCH_LOG_ERROR, GMPUNCH_LOG_ITEM_SOCKET, "no socket descriptors left", NULL);
+            if (gmpunchi_net_one_gone(error) && ++errors < GMPUNCHI_SKIPPED_ERRORS) continue;
+            gmpunchi_log(&master->object, GMPUNCH_LOG_ERROR, GMPUNCH_LOG_ITEM_SOCKET,
+                         gmpunchi_net_result(error) == GMPUNCH_ERR_DESCRIPTORS ? "no socket descriptors left"
+                                                                               : "accepting a connection failed",
+                         NULL);
             master->accept_at = now + GMPUNCHI_ACCEPT_PAUSE_MS;
             gmpunchi_master_drive_listen(drive, 0);
-            return;
+            return 1;
         }
         gmpunchi_from_sockaddr(&address, &from);
         if (gmpunchi_socket_prepare(accepted) || gmpunch_master_tcp_accepted(master, now, &from, &connection)) {
@@ -8592,34 +8645,33 @@ GMPUNCHI_FN void gmpunchi_master_drive_accept(gmpunch_master *master, gmpunchi_m
         }
         gmpunchi_master_drive_add(drive, accepted, connection);
     }
+    return 1;
 }
 
-GMPUNCHI_FN void gmpunchi_master_drive_read(gmpunch_master *master, gmpunchi_master_drive *drive, uint64_t now,
-                                            uint32_t at) {
+/* 1 if something happened. */
+GMPUNCHI_FN int32_t gmpunchi_master_drive_read(gmpunch_master *master, gmpunchi_master_drive *drive, uint64_t now,
+                                               uint32_t at) {
     gmpunchi_pollfd *entry = &drive->entry[at];
     int32_t got, os_error;
     uint32_t i;
     if (at < 2 * drive->binds) {
-        if (at % 2) {
-            gmpunchi_master_drive_accept(master, drive, now, at);
-            return;
-        }
+        if (at % 2) return gmpunchi_master_drive_accept(master, drive, now, at);
         for (i = 0; i < GMPUNCHI_MASTER_DATAGRAMS; i++) {
             gmpunch_address from;
             got = gmpunchi_udp_receive((uintptr_t)entry->fd, drive->rx, sizeof drive->rx, &from);
-            if (got == GMPUNCH_ERR_WOULD_BLOCK) return;
+            if (got == GMPUNCH_ERR_WOULD_BLOCK) return i > 0;
             if (got >= 0) gmpunch_master_input_udp(master, now, &from, at / 2, drive->rx, (size_t)got);
             else {
                 master->stats.udp_received++;
                 master->stats.udp_ignored++;
             }
         }
-        return;
+        return 1;
     }
     if (entry->revents & POLLOUT) {
         entry->events = POLLIN;
         gmpunch_master_tcp_writable(master, now, drive->connection[at]);
-        if (!(entry->revents & ~POLLOUT)) return;
+        if (!(entry->revents & ~POLLOUT)) return 1;
     }
     got = gmpunchi_tcp_receive((uintptr_t)entry->fd, drive->rx, sizeof drive->rx, &os_error);
     if (got > 0) {
@@ -8627,19 +8679,20 @@ GMPUNCHI_FN void gmpunchi_master_drive_read(gmpunch_master *master, gmpunchi_mas
     } else if (got < 0 && gmpunch_master_tcp_closed(master, now, drive->connection[at], os_error) == GMPUNCH_OK) {
         gmpunchi_master_drive_remove(drive, at);
     }
+    return got != 0;
 }
 
 int32_t gmpunch_master_poll(gmpunch_master *master, gmpunch_event *event, uint32_t timeout_ms) {
     gmpunchi_master_drive *drive = master ? (gmpunchi_master_drive *)master->object.drive : NULL;
     uint64_t now, until;
-    uint32_t round = 0, i;
+    uint32_t round = 0, fruitless = 0, i;
     if (!drive) return gmpunchi_no_drive(master);
     master->no_events = event == NULL;
     now = gmpunch_now();
     until = gmpunchi_after(now, timeout_ms);
     for (;; now = gmpunch_now()) {
         uint64_t deadline, wait;
-        int32_t ready, more;
+        int32_t ready, more, happened;
         if (now >= drive->clock_at) {
             gmpunch_master_set_unix_time(master, now, gmpunchi_unix_time());
             drive->clock_at = now + GMPUNCHI_CLOCK_MS;
@@ -8656,12 +8709,15 @@ int32_t gmpunch_master_poll(gmpunch_master *master, gmpunch_event *event, uint32
         deadline = gmpunchi_earlier(gmpunch_master_next_deadline(master), until);
         wait = deadline > now && !more ? deadline - now : 0;
         ready = gmpunchi_wait(drive->entry, drive->entries, wait > 0x7fffffffu ? GMPUNCH_NEVER : (uint32_t)wait);
+        happened = ready == 0;
         if (ready > 0) now = gmpunch_now();
         for (i = drive->entries; ready > 0 && i-- > 0;) { /* from the end: removing moves only entries that were seen */
             if (!drive->entry[i].revents) continue;
             ready--;
-            gmpunchi_master_drive_read(master, drive, now, i);
+            happened |= gmpunchi_master_drive_read(master, drive, now, i);
         }
+        if (happened) fruitless = 0;
+        else gmpunchi_fruitless(&master->object, &fruitless, wait);
     }
     if (event) memset(event, 0, sizeof *event);
     return 0;
