@@ -7281,6 +7281,15 @@ GMPUNCHI_FN int32_t gmpunchi_net_would_block(int32_t error) {
 
 GMPUNCHI_FN int32_t gmpunchi_net_interrupted(int32_t error) { return error == GMPUNCHI_NET_ERROR(EINTR); }
 
+/* A connection is being made. EAGAIN does not say so: there was no local port for it. */
+GMPUNCHI_FN int32_t gmpunchi_net_in_progress(int32_t error) {
+#if defined(_WIN32)
+    return error == WSAEWOULDBLOCK;
+#else
+    return error == EINPROGRESS || error == EINTR;
+#endif
+}
+
 /* Winsock counts its users itself. */
 GMPUNCHI_FN int32_t gmpunchi_net_start(void) {
 #if defined(_WIN32)
@@ -7618,7 +7627,7 @@ GMPUNCHI_FN uintptr_t gmpunchi_tcp_connect(const gmpunch_address *local, const g
     if ((from.family == to->family && gmpunchi_socket_bind(opened, to->family, &from)) ||
         connect((gmpunchi_handle)opened, (const struct sockaddr *)(const void *)&address, len)) {
         int32_t error = gmpunchi_net_error();
-        if (!gmpunchi_net_would_block(error) && !gmpunchi_net_interrupted(error)) {
+        if (!gmpunchi_net_in_progress(error)) {
             *os_error = error;
             gmpunchi_socket_close(&opened);
         }
