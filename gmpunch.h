@@ -7290,6 +7290,15 @@ GMPUNCHI_FN int32_t gmpunchi_net_in_progress(int32_t error) {
 #endif
 }
 
+/* The system is out of memory: that says nothing of what it has. */
+GMPUNCHI_FN int32_t gmpunchi_net_no_memory(int32_t error) {
+#if defined(_WIN32)
+    return error == WSAENOBUFS || error == WSA_NOT_ENOUGH_MEMORY;
+#else
+    return error == ENOBUFS || error == ENOMEM;
+#endif
+}
+
 /* Winsock counts its users itself. */
 GMPUNCHI_FN int32_t gmpunchi_net_start(void) {
 #if defined(_WIN32)
@@ -7524,7 +7533,9 @@ GMPUNCHI_FN uintptr_t gmpunchi_socket_open_bound(const gmpunch_address *bind_to,
         gmpunchi_net_set_error(error);
         result = gmpunchi_net_result(error);
         /* without IPv6 on this system, IPv4 will do */
-        if (!dual || (result != GMPUNCH_ERR_SOCKET && result != GMPUNCH_ERR_ADDRESS_NOT_HERE)) return GMPUNCHI_NO_SOCKET;
+        if (!dual || gmpunchi_net_no_memory(error) ||
+            (result != GMPUNCH_ERR_SOCKET && result != GMPUNCH_ERR_ADDRESS_NOT_HERE))
+            return GMPUNCHI_NO_SOCKET;
     }
 }
 
