@@ -75,6 +75,7 @@ struct system {
     size_t work = 0;        // calls of any kind
     size_t moved = 0;       // of them those that brought something on its way
     size_t take = SIZE_MAX; // bytes of a connection that are taken or given at once
+    size_t longest = 0;     // that were to be sent at once
     uint64_t now_us = 1000000;
     int64_t unix_seconds = 1700000000;
     std::map<std::string, std::string> names; // what resolves, and to which numeric address
@@ -86,6 +87,8 @@ struct system {
         hits = 0;
         count = {};
         take = SIZE_MAX;
+        longest = 0;
+        names.clear();
         misused = 0;
     }
     // Counts a call; whether it fails, with errno set.
@@ -160,6 +163,7 @@ inline int do_connect(int fd, const sockaddr *to, socklen_t len) {
 inline ssize_t do_send(int fd, const void *data, size_t len, int flags) {
     net.uses(fd);
     if (net.fails(call_send)) return -1;
+    net.longest = std::max(net.longest, len);
     return net.passed(::send(fd, data, std::min(len, net.take), flags));
 }
 

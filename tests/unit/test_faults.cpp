@@ -11,6 +11,7 @@ TEST_CASE("faults: the system's calls fail in turn") {
 
 #include <functional>
 #include <initializer_list>
+#include <memory>
 
 using faulty::call;
 using faulty::net;
@@ -525,5 +526,199 @@ TEST_CASE("faults: a system without IPv6 has IPv4, but one without room for a so
             s.close();
         }
     }
+}
+
+// ---- bytes and memory ----
+
+TEST_CASE("faults: connections that take and give any number of bytes at once") {
+    const std::string strings[] = {std::string(90, 'x'), "two", "three \xc3\xa9", "<&>", "5", "6", "7",
+                                   std::string(60, 'y')};
+    size_t longest = 0;
+    for (size_t take = 1; take <= std::max<size_t>(longest, 1) + 1; take++) {
+        CAPTURE(take);
+        net.begin();
+        session s;
+        for (int i = 0; i < 8; i++) s.host.config.data[i] = strings[i].c_str();
+        s.lobby.config.filter[0] = strings[0].c_str();
+        net.take = take;
+        REQUIRE(s.open_master() == GMPUNCH_OK);
+        REQUIRE(s.host.open() == GMPUNCH_OK);
+        REQUIRE(s.until([&] { return s.registered() && s.master_stats().listed == 1; }, 1000));
+        s.check_recovers();
+        CHECK(s.host.count(GMPUNCH_EVENT_REGISTERED) == 1);
+        CHECK(s.host.count(GMPUNCH_EVENT_UNREGISTERED) == 0);
+        CHECK(s.master_stats().lines_ignored == 0);
+        longest = net.longest;
+        s.close();
+    }
+    CHECK(longest > 250); // a list, a registration
+    CHECK(longest < 1500);
+}
+
+namespace {
+
+// Gives nothing from allocation number fail_from on, as often as fail_times says.
+struct allocator {
+    size_t calls = 0, refused = 0, used = 0, fail_from = SIZE_MAX, fail_times = 0;
+
+    gmpunch_allocator given() {
+        gmpunch_allocator made = gmpunch_allocator();
+        made.alloc = [](size_t size, void *user) -> void * {
+            allocator *self = static_cast<allocator *>(user);
+            size_t number = self->calls++;
+            if (number >= self->fail_from && number - self->fail_from < self->fail_times) {
+                self->refused++;
+                return nullptr;
+            }
+            self->used += size;
+            return std::malloc(size);
+        };
+        made.free = [](void *memory, size_t size, void *user) {
+            static_cast<allocator *>(user)->used -= size;
+            std::free(memory);
+        };
+        made.user = this;
+        return made;
+    }
+};
+
+} // namespace
+
+TEST_CASE("faults: a master with sockets has no memory, once or for a while, at each allocation of a crowd") {
+    for (size_t times : {size_t(1), size_t(SIZE_MAX)}) {
+        for (size_t n = 0, refused = 1; refused; n++) {
+            CAPTURE(times);
+            CAPTURE(n);
+            net.begin();
+            allocator memory;
+            memory.fail_from = n;
+            memory.fail_times = times;
+            session s;
+            s.master.config.allocator = memory.given();
+            s.patience = 0;
+            if (s.open_master() != GMPUNCH_OK) {
+                CHECK(s.master.object == nullptr);
+                CHECK(memory.used == 0);
+                CHECK(net.open.empty());
+                continue;
+            }
+            // more than there is room for at first
+            std::vector<std::unique_ptr<node<lobby_kind>>> crowd;
+            for (int i = 0; i < 150; i++) {
+                crowd.emplace_back(new node<lobby_kind>);
+                crowd.back()->config.master = s.master_text.c_str();
+                crowd.back()->config.timeout_ms = 20000;
+                REQUIRE(crowd.back()->open() == GMPUNCH_OK);
+                s.all.push_back(crowd.back().get());
+            }
+            REQUIRE(s.until(
+                [&] {
+                    for (auto &one : crowd)
+                        if (!one->count(GMPUNCH_EVENT_FAILED) && !one->count(GMPUNCH_EVENT_LOBBY_DONE)) return false;
+                    return true;
+                },
+                60000));
+            size_t served = 0;
+            for (auto &one : crowd) served += one->count(GMPUNCH_EVENT_LOBBY_DONE);
+            if (times == 1) CHECK(served >= 149); // nobody else suffers
+            refused = memory.refused;
+            CHECK((refused != 0 || served == 150));
+            s.all.resize(4);
+            crowd.clear();
+            memory.fail_times = 0;
+            s.patience = 4;
+            REQUIRE(s.host.open() == GMPUNCH_OK);
+            s.check_recovers();
+            s.close();
+            CHECK(memory.used == 0);
+            REQUIRE(n < 100);
+        }
+    }
+}
+
+// ---- names ----
+
+TEST_CASE("faults: a master by name, each error of looking it up, and a name that moves") {
+    for (int error : {EAI_AGAIN, EAI_FAIL, EAI_NONAME, EAI_MEMORY, EAI_SYSTEM}) {
+        for (role who : {faulty::host, faulty::client, faulty::lobby}) {
+            faulty::fault planned = {who, faulty::call_getaddrinfo, 0, 1, error};
+            CAPTURE(who);
+            CAPTURE(gai_strerror(error));
+            net.begin(planned);
+            session s;
+            REQUIRE(s.open_master() == GMPUNCH_OK);
+            std::string name = "master.test" + s.master_text.substr(s.master_text.rfind(':'));
+            net.names["master.test"] = "127.0.0.1";
+            s.host.config.master = s.client.config.master = s.lobby.config.master = name.c_str();
+            REQUIRE(s.host.open() == GMPUNCH_OK);
+            if (who == faulty::host) { // it tries again, and again asks for the name to be looked up
+                REQUIRE(s.until([&] { return s.host.count(GMPUNCH_EVENT_RESOLVE) != 0; }, 10000));
+                CHECK(s.host.last(GMPUNCH_EVENT_UNREGISTERED)->reason == GMPUNCH_REASON_RESOLVE_FAILED);
+                REQUIRE(s.host.as([&] { return gmpunch_host_resolve(s.host.object); }) == GMPUNCH_OK);
+            }
+            REQUIRE(s.until([&] { return s.registered(); }, 100000));
+            if (who == faulty::client) {
+                REQUIRE(s.client.open() == GMPUNCH_OK);
+                REQUIRE(s.until([&] { return s.over(); }, 1000));
+                CHECK(s.client.last(GMPUNCH_EVENT_FAILED)->reason == GMPUNCH_REASON_RESOLVE_FAILED);
+            } else if (who == faulty::lobby) {
+                REQUIRE(s.lobby.open() == GMPUNCH_OK);
+                REQUIRE(s.until([&] { return s.list_over(); }, 1000));
+                CHECK(s.lobby.last(GMPUNCH_EVENT_FAILED)->reason == GMPUNCH_REASON_RESOLVE_FAILED);
+            }
+            CHECK(net.hits == 1);
+            s.check_recovers();
+            s.close();
+        }
+    }
+}
+
+TEST_CASE("faults: a master whose name moves to another address is found there") {
+    net.begin();
+    session s;
+    node<master_kind> moved;
+    moved.config.any_port = 0;
+    moved.config.bind_address = "127.0.0.2";
+    REQUIRE(s.open_master() == GMPUNCH_OK);
+    gmpunch_address at;
+    REQUIRE(gmpunch_master_local_address(s.master.object, 0, &at) == GMPUNCH_OK);
+    moved.config.port = at.port;
+    std::string name = "master.test:" + std::to_string(at.port);
+    net.names["master.test"] = "127.0.0.1";
+    s.host.config.master = s.client.config.master = s.lobby.config.master = name.c_str();
+    s.host.config.bind_address = s.client.config.bind_address = s.lobby.config.bind_address = nullptr;
+    REQUIRE(s.host.open() == GMPUNCH_OK);
+    REQUIRE(s.until([&] { return s.registered(); }, 1000));
+    if (moved.open() != GMPUNCH_OK) {
+        MESSAGE("SKIPPED, this system has no second address of its own, or its port is taken");
+        s.close();
+        return;
+    }
+    s.master.close();
+    net.names["master.test"] = "127.0.0.2";
+    s.all.push_back(&moved);
+    auto found = [&] {
+        gmpunch_master_stats stats = gmpunch_master_stats();
+        gmpunch_master_get_stats(moved.object, &stats);
+        return stats.hosts == 1 && stats.ports == 1;
+    };
+    size_t asked = 0;
+    bool there = s.until(
+        [&] {
+            if (s.host.count(GMPUNCH_EVENT_RESOLVE) > asked) {
+                asked++;
+                REQUIRE(s.host.as([&] { return gmpunch_host_resolve(s.host.object); }) == GMPUNCH_OK);
+            }
+            return found();
+        },
+        100000);
+    REQUIRE_MESSAGE(there, s.story());
+    CHECK(asked == 1);
+    CHECK(text(s.host.last(GMPUNCH_EVENT_REGISTERED)->address) == text(address("127.0.0.2", at.port)));
+    REQUIRE(s.lobby.open() == GMPUNCH_OK);
+    REQUIRE(s.until([&] { return s.list_over(); }, 20000));
+    CHECK(s.listed());
+    moved.close();
+    s.close();
 }
 #endif
