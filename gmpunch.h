@@ -3178,7 +3178,8 @@ GMPUNCHI_FN void gmpunchi_liveness_probed(gmpunchi_liveness *live, uint64_t now)
 #define GMPUNCHI_CLIENT_EVENTS_FINAL 3u /* places kept for CONNECTED, FAILED and LOST */
 #define GMPUNCHI_CLIENT_TARGETS 4u
 #define GMPUNCHI_CLIENT_OUT 128u
-#define GMPUNCHI_RETRY_PAUSE_MS 250u /* first pause before the master is tried again; doubles */
+#define GMPUNCHI_RETRY_PAUSE_MS 250u /* first pause before the master is tried again; doubles up to a minute */
+#define GMPUNCHI_RETRY_PAUSE_MAX_MS 60000u
 #define GMPUNCHI_ASK_AGAIN_MS 3000u  /* knocking so long without hearing anything: the host may not have been told */
 #define GMPUNCHI_UNWELCOME_MS 2000u  /* hearing knocks for so long without a welcome: another source port */
 #define GMPUNCHI_DATA_TRIES 10u
@@ -3380,6 +3381,7 @@ GMPUNCHI_FN void gmpunchi_client_attempt_failed(gmpunch_client *client, int32_t 
         client->uplink.current = 0;
         client->retry_at = gmpunchi_after(client->object.now, client->retry_pause);
         client->retry_pause *= 2;
+        if (client->retry_pause > GMPUNCHI_RETRY_PAUSE_MAX_MS) client->retry_pause = GMPUNCHI_RETRY_PAUSE_MAX_MS;
     }
 }
 
