@@ -3153,7 +3153,9 @@ GMPUNCHI_FN uint64_t gmpunchi_liveness_due(const gmpunchi_liveness *live, uint32
     uint64_t due = gmpunchi_after(live->sent_at, interval), probe;
     if (live->first_probes && !live->answers) {
         uint32_t tried = GMPUNCHI_FIRST_PROBES - (uint32_t)live->first_probes;
-        due = gmpunchi_earlier(due, live->since + GMPUNCHI_FIRST_PROBE_MS + (uint64_t)tried * GMPUNCHI_PROBE_PAUSE_MS);
+        probe = live->since + GMPUNCHI_FIRST_PROBE_MS + (uint64_t)tried * GMPUNCHI_PROBE_PAUSE_MS;
+        if (tried && probe < live->probe_at + GMPUNCHI_PROBE_PAUSE_MS) probe = live->probe_at + GMPUNCHI_PROBE_PAUSE_MS;
+        due = gmpunchi_earlier(due, probe);
     }
     if (live->answers) {
         probe = gmpunchi_after(live->heard_at, interval);
