@@ -7779,6 +7779,8 @@ GMPUNCHI_FN uint32_t gmpunchi_lookup(const char *name, uint16_t port, gmpunch_ad
 #define GMPUNCHI_DRIVE_SOCKETS 4u
 #define GMPUNCHI_DRIVE_ROUNDS 64u /* of reading, per call of _poll: a flood must not keep the caller */
 #define GMPUNCHI_DRIVE_STREAK 16u /* datagrams read before the other sockets get their turn */
+#define GMPUNCHI_DRIVE_LATE_MS 1000u
+#define GMPUNCHI_DRIVE_LATE_READS 1024u
 #define GMPUNCHI_DRIVE_ROOM \
     (GMPUNCH_DATAGRAM_HEADER_SIZE + 1u + 1u) /* around a payload: header, escape, and one byte
                                                                         that tells of a datagram too long */
@@ -7794,6 +7796,7 @@ typedef struct gmpunchi_drive {
     uint32_t socket_mode;
     uint32_t udp_ready; /* the socket to read from before waiting again, GMPUNCHI_NONE */
     uint32_t streak;    /* datagrams read in a row without a look at the others */
+    uint32_t late;      /* reads before a tick that is late */
     uintptr_t tcp;
     uint32_t connection;
     int32_t connecting;
@@ -8111,8 +8114,15 @@ GMPUNCHI_FN int32_t gmpunchi_drive_poll(gmpunchi_drive *drive, gmpunch_event *ev
         uint64_t deadline = gmpunchi_drive_deadline(drive), wait;
         int32_t got;
         if (now >= deadline) {
+            /* who did not poll for so long did not listen: what came meanwhile is heard before silence is judged */
+            if (now - deadline >= GMPUNCHI_DRIVE_LATE_MS && drive->late++ < GMPUNCHI_DRIVE_LATE_READS) {
+                got = gmpunchi_drive_read(drive, event, 0);
+                gmpunchi_drive_flush(drive, now);
+                if (got > 0 || gmpunchi_drive_event(drive, event) > 0) return 1;
+                if (got == 0) continue;
+            }
+            drive->late = 0;
             gmpunchi_drive_tick(drive, now);
-            deadline = gmpunchi_drive_deadline(drive);
         }
         gmpunchi_drive_flush(drive, now);
         if (drive->client) gmpunchi_drive_settle(drive);
