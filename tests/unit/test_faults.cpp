@@ -636,6 +636,52 @@ TEST_CASE("faults: a master with sockets has no memory, once or for a while, at 
     }
 }
 
+// ---- a program that stands still ----
+
+TEST_CASE("faults: a program that did not poll for a minute hears what came meanwhile, before it counts as silence") {
+    for (int who = 0; who < 2; who++) {
+        CAPTURE(who);
+        net.begin();
+        session s;
+        REQUIRE(s.open_master() == GMPUNCH_OK);
+        REQUIRE(s.host.open() == GMPUNCH_OK);
+        s.check_recovers();
+        s.until([] { return false; }, 20000); // both are seen to answer
+        any_node &late = who ? static_cast<any_node &>(s.host) : s.client;
+        size_t heard = late.packets.size();
+        if (who) s.talk();
+        else s.answer();
+        net.now_us += 60000000;
+        late.step();
+        CHECK(late.packets.size() == heard + 1);
+        CHECK(late.count(GMPUNCH_EVENT_LEFT) == 0);
+        CHECK(late.count(GMPUNCH_EVENT_LOST) == 0);
+        net.now_us += 60000000; // and now nothing came
+        late.step();
+        CHECK(late.count(who ? GMPUNCH_EVENT_LEFT : GMPUNCH_EVENT_LOST) == 1);
+        s.close();
+    }
+}
+
+TEST_CASE("faults: an answer of the master that waits while nobody polls is taken") {
+    net.begin();
+    session s;
+    REQUIRE(s.open_master() == GMPUNCH_OK);
+    REQUIRE(s.host.open() == GMPUNCH_OK);
+    REQUIRE(s.until([&] { return s.registered(); }, 1000));
+    REQUIRE(s.client.open() == GMPUNCH_OK);
+    s.all = {&s.master, &s.host};
+    while (net.count[faulty::client][faulty::call_send] == 0) {
+        s.client.step();
+        s.until([] { return false; }, 1);
+    }
+    s.until([] { return false; }, 6000);
+    s.all = {&s.master, &s.host, &s.client};
+    REQUIRE_MESSAGE(s.until([&] { return s.over(); }, 20000), s.story());
+    CHECK_MESSAGE(s.connected(), s.story());
+    s.close();
+}
+
 // ---- names ----
 
 TEST_CASE("faults: a master by name, each error of looking it up, and a name that moves") {
