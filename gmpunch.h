@@ -71,6 +71,12 @@ THREADS. None, and no globals: one object is used by one thread at a time, diffe
 LIMITS. Every table, line, string, queue and wait is bounded by a config field. A full table refuses the newcomer, counts it
 (see the _stats functions) and logs it; it never evicts a live peer.
 
+ATTACKERS. The protocol has no encryption and no authentication. Whoever can send from a forged address can knock, and once it
+knows both addresses of a connection send game packets into it or make a client take a wrong port of the host for it; whoever
+sits on the path can read and change all; whoever controls the master controls who is introduced to whom. So a game must not
+trust a packet for its address alone. What gmpunch does is bound the harm: see knock_rules, max_knocks_per_second,
+max_direct_peers and unconfirmed_ms of the configs, and `confirmed` of gmpunch_peer_info.
+
 ERRORS. Functions return int32_t: 0 or a positive count is success, negative is one of the results below. Bad input from
 the network is never an error of a call: it is counted and ignored.
 
@@ -159,6 +165,7 @@ answer (a classic peer, which never does, has a longer limit at the host and non
     GMPUNCH_NO_MASTER       without the master
     GMPUNCH_NO_STDLIB       without malloc and free: each config needs an allocator (or memory, for client and host)
     GMPUNCH_NO_STDIO        without gmpunch_log_stderr
+    GMPUNCH_POLL_ONLY       the master uses poll, not epoll (Linux) or kqueue (macOS, BSDs)
     GMPUNCH_ASSERT(x)       for internal checks, default assert(x)
 */
 #ifndef GMPUNCH_INCLUDED
@@ -314,6 +321,16 @@ enum {
                                     _input_udp (with gmpunch_now() as the time), then polls */
 };
 
+/* At which of the addresses that a master names is knocked. A hostile master must not make a player's computer a scanner or a
+   flooder, or have it knock inside its own house: by default a named address is unicast, has a port from 1024 on (a NAT gives
+   lower ones only to programs that have one themselves), and is no loopback or link-local address unless the master's own
+   address reaches no further. Private networks are allowed. These bits change that. */
+enum {
+    GMPUNCH_KNOCK_LOW_PORTS = 1,  /* also at ports below 1024 */
+    GMPUNCH_KNOCK_LOCAL = 2,      /* also at loopback and link-local addresses, wherever the master is */
+    GMPUNCH_KNOCK_NOT_PRIVATE = 4 /* not in private networks */
+};
+
 /* How a client joins. A zeroed struct with `server` set is valid. Texts are copied. */
 typedef struct gmpunch_client_config {
     uint32_t struct_size; /* sizeof(gmpunch_client_config); 0 where header and library are of one build */
@@ -350,6 +367,8 @@ typedef struct gmpunch_client_config {
     gmpunch_log_function log;    /* NULL: silent */
     void *log_user;
     int32_t *os_error;    /* if _open fails, the system's error number goes here. NULL: not wanted */
+    uint32_t knock_rules;   /* GMPUNCH_KNOCK_ bits for what the master names; server:direct_port needs none. Default 0 */
+    uint32_t max_addresses; /* how many addresses the master may name, one after the other. Default 8 */
 } gmpunch_client_config;
 
 /* How a host lets others join. A zeroed struct is valid: then it has no master and only answers. Texts are copied. */
@@ -390,6 +409,19 @@ typedef struct gmpunch_host_config {
     gmpunch_log_function log;
     void *log_user;
     int32_t *os_error;
+    /* Against forged knocks and a hostile master. DIRECT is a peer that no introduction was for; an introduction is for one
+       peer of its IP. UNCONFIRMED is a peer that has sent nothing but knocks, and none later than 5 s after it joined: maybe
+       its address was forged. It gets one welcome for each of its knocks, and, if direct, nothing else of the library. */
+    uint32_t knock_rules;               /* GMPUNCH_KNOCK_ bits for introduced addresses. Default 0 */
+    uint32_t max_introductions_per_ip;  /* at once; more would scan its ports. Default 32 */
+    uint32_t max_knocks_per_second;     /* at all introduced clients together, in the long run; four times as many at once.
+                                           Default 200 */
+    uint32_t max_direct_peers;          /* of max_peers; the rest of the places is for introduced ones. Default max_peers, at
+                                           most 65535 */
+    uint32_t max_direct_peers_per_ip;   /* default 16, at most 65535 */
+    uint32_t unconfirmed_ms;            /* where all places are taken, the oldest unconfirmed peer makes room (it LEFT with
+                                           GMPUNCH_REASON_LIMIT): for an introduced newcomer if it is direct or joined so long
+                                           ago, for a direct one if it is both. Default 10000; GMPUNCH_NEVER: it stays */
 } gmpunch_host_config;
 
 /* How a lobby is sorted, and limited. */
@@ -410,7 +442,8 @@ typedef struct gmpunch_lobby_config {
     uint32_t timeout_ms;        /* longest silence of the master, also while connecting. Default 10000 */
     uint32_t max_entry;         /* bytes of one host's JSON; a longer one is passed over and counted. Default 65536, 1024 to
                                    16777216; it is part of the allocation */
-    uint32_t max_entries;       /* of the list; a longer one ends as _FAILED with GMPUNCH_REASON_LIMIT. Default 1000000 */
+    uint32_t max_entries;       /* of the list, those passed over included; a longer one ends as _FAILED with
+                                   GMPUNCH_REASON_LIMIT. Default 1000000 */
     uint32_t reserved;          /* 0 */
     void *memory;               /* as in gmpunch_client_config, gmpunch_lobby_memory_size(config) bytes */
     size_t memory_size;
@@ -418,6 +451,8 @@ typedef struct gmpunch_lobby_config {
     gmpunch_log_function log;
     void *log_user;
     int32_t *os_error;
+    uint32_t max_bytes;         /* of the answer; a longer one ends as _FAILED with GMPUNCH_REASON_LIMIT. Default 268435456 */
+    uint32_t total_timeout_ms;  /* for all of it, from _open (or _create) on, also while the master is heard. Default 600000 */
 } gmpunch_lobby_config;
 
 /* A master. A zeroed struct is valid. */
@@ -463,6 +498,16 @@ typedef struct gmpunch_master_config {
     gmpunch_log_function log;
     void *log_user;
     int32_t *os_error;          /* if _open fails, the system's error number goes here. NULL: not wanted */
+    uint32_t max_connections_per_subnet; /* of an IPv4 /24 or IPv6 /48. Counted by hashes, so that very rarely a subnet is
+                                   charged with what others have. Default 4096 */
+    uint32_t max_waiting_connections; /* connections that are no hosts: the rest of max_connections is kept for hosts. From
+                                   half of it on, one that says nothing is closed after command_timeout_ms. Default: three
+                                   quarters of max_connections */
+    uint32_t max_commands_per_second; /* of one IP over TCP, "ping" not counted, a list that must be made as ten; two
+                                   seconds' worth may come at once. Who sends more is closed, a host's command is
+                                   ignored. Default 200, at most 1000000; GMPUNCH_NEVER: no limit */
+    uint32_t max_lobby_memory_per_ip; /* bytes of lists that wait to be sent to one IP, shared or not; one list may always
+                                   wait, a request beyond closes its connection. Default 33554432 */
 } gmpunch_master_config;
 
 #define GMPUNCH_MASTER_MAX_BINDS 8
@@ -519,7 +564,8 @@ enum {
     GMPUNCH_REASON_CLOSED = 11,            /* the other side closed */
     GMPUNCH_REASON_REPLACED = 12,          /* a newer registration of the same host took its place */
     GMPUNCH_REASON_SOCKET = 13,            /* the system failed a socket: os_error */
-    GMPUNCH_REASON_LIMIT = 14,             /* a limit of the master: line length, waiting messages; or of a lobby's config */
+    GMPUNCH_REASON_LIMIT = 14,             /* a limit of the master: line length, waiting messages; of a lobby's config; or of
+                                              a host: all places were taken, and the peer was unconfirmed */
     GMPUNCH_REASON_VERSION = 15            /* "reg2" with a version below GMPUNCH_MINIMUM_PROTOCOL_VERSION */
 };
 
@@ -725,6 +771,7 @@ typedef struct gmpunch_client_stats {
     uint32_t oversized;       /* datagrams over max_packet, dropped */
     uint32_t events_dropped;  /* never CONNECTED, FAILED or LOST */
     uint32_t sends_failed;    /* datagrams that the system did not take */
+    uint32_t refused_addresses; /* named by the master: because of knock_rules, max_addresses, or nobody can be there */
 } gmpunch_client_stats;
 
 /* Bytes that _create, or _open if sockets is 1, needs for this config. 0 if a field is out of range. */
@@ -783,6 +830,8 @@ typedef struct gmpunch_peer_info {
     uint32_t socket_index;   /* the UDP socket that it talks to */
     uint32_t connected_ms;   /* since it joined */
     uint32_t silent_ms;      /* since it was heard */
+    int32_t confirmed;       /* 1: has sent more than its first knocks. A game that sends much should wait for it: a forged
+                                knock makes its victim a peer */
 } gmpunch_peer_info;
 
 typedef struct gmpunch_host_stats {
@@ -800,15 +849,21 @@ typedef struct gmpunch_host_stats {
     uint32_t welcomes_sent;
     uint32_t data_sent;      /* answers with the data strings */
     uint32_t keepalives_sent;
-    uint32_t refused_full;   /* knocks refused because max_peers are connected */
+    uint32_t refused_full;   /* knocks refused because no place was free: max_peers */
     uint32_t refused_unmediated; /* ... because of require_mediation */
     uint32_t refused_kicked;
-    uint32_t refused_introductions; /* because max_introductions are knocked at, or the address can be no client's */
+    uint32_t refused_introductions; /* because of max_introductions, max_introductions_per_ip or knock_rules, or the address
+                                       is kicked or can be no client's */
     uint32_t strangers;      /* game packets and data requests from addresses that are no peers */
     uint32_t malformed;      /* as in gmpunch_client_stats */
     uint32_t oversized;
     uint32_t events_dropped; /* never JOINED or LEFT */
     uint32_t sends_failed;
+    uint32_t refused_direct;    /* knocks refused because of max_direct_peers */
+    uint32_t refused_direct_ip; /* ... of max_direct_peers_per_ip */
+    uint32_t displaced;      /* unconfirmed peers that made room */
+    uint32_t knocks_held;    /* knocks at introduced clients put off because of max_knocks_per_second */
+    uint32_t data_held;      /* data requests of direct peers not answered: at most 20 a second are, the answer being longer */
 } gmpunch_host_stats;
 
 /* These are as those of the client, see there. */
@@ -926,10 +981,13 @@ typedef struct gmpunch_master_stats {
     uint64_t lobby_built;            /* lists made; the other requests got one that was there */
     uint64_t lobby_truncated;        /* lists cut at max_lobby */
     uint64_t refused_data;           /* max_data: host not listed */
-    uint64_t refused_lobby;          /* max_lobby_memory: connection closed */
+    uint64_t refused_lobby;          /* max_lobby_memory, max_lobby_memory_per_ip: connection closed */
     uint64_t tcp_bytes_in;
     uint64_t tcp_bytes_out;
     uint64_t udp_bytes_in;
+    uint64_t refused_connections_subnet;  /* max_connections_per_subnet */
+    uint64_t refused_connections_waiting; /* max_waiting_connections */
+    uint64_t refused_commands;            /* max_commands_per_second: connection closed, or a host's command ignored */
 } gmpunch_master_stats;
 
 /* [sans-I/O] As those of the client, where not said otherwise. */
@@ -1016,6 +1074,7 @@ GMPUNCH_API int32_t gmpunch_lobby_os_error(const gmpunch_lobby *lobby);
 GMPUNCH_API int32_t gmpunch_master_open(const gmpunch_master_config *config, gmpunch_master **master);
 /* As gmpunch_client_poll. event NULL: serves without events until timeout_ms have passed, then returns 0. */
 GMPUNCH_API int32_t gmpunch_master_poll(gmpunch_master *master, gmpunch_event *event, uint32_t timeout_ms);
+/* As gmpunch_client_waits. With epoll or kqueue one descriptor stands for all. */
 GMPUNCH_API int32_t gmpunch_master_waits(const gmpunch_master *master, gmpunch_wait *waits, uint32_t capacity);
 /* The address of bind number `index` (from 0); GMPUNCH_ERR_ARGUMENT if there are fewer. */
 GMPUNCH_API int32_t gmpunch_master_local_address(const gmpunch_master *master, uint32_t index, gmpunch_address *address);
@@ -1050,6 +1109,14 @@ GMPUNCH_API int32_t gmpunch_master_os_error(const gmpunch_master *master);
 #endif
 
 #if !defined(GMPUNCH_NO_SOCKETS)
+/* What the system has best to watch the many sockets of a master; without any of these it is poll. */
+#if !defined(GMPUNCH_POLL_ONLY) && !defined(GMPUNCH_NO_MASTER)
+#if defined(__linux__)
+#define GMPUNCHI_EPOLL
+#elif defined(__APPLE__) || defined(__FreeBSD__) || defined(__NetBSD__) || defined(__OpenBSD__) || defined(__DragonFly__)
+#define GMPUNCHI_KQUEUE
+#endif
+#endif
 #if defined(_WIN32)
 #if !defined(WIN32_LEAN_AND_MEAN)
 #define WIN32_LEAN_AND_MEAN
@@ -1072,6 +1139,11 @@ GMPUNCH_API int32_t gmpunch_master_os_error(const gmpunch_master *master);
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
+#if defined(GMPUNCHI_EPOLL)
+#include <sys/epoll.h>
+#elif defined(GMPUNCHI_KQUEUE)
+#include <sys/event.h>
+#endif
 #if !defined(CLOCK_MONOTONIC) || !defined(AI_ADDRCONFIG)
 #error "gmpunch: the C library hides sockets and clocks here. Include gmpunch.h first, or compile with -D_DEFAULT_SOURCE."
 #endif
@@ -1374,6 +1446,21 @@ GMPUNCHI_FN uint64_t gmpunchi_after(uint64_t now, uint32_t ms) {
 GMPUNCHI_FN uint64_t gmpunchi_earlier(uint64_t a, uint64_t b) { return a < b ? a : b; }
 
 GMPUNCHI_FN uint32_t gmpunchi_or_default(uint32_t value, uint32_t fallback) { return value ? value : fallback; }
+
+/* A limit of so many a second in the long run, with some at once. */
+typedef struct gmpunchi_rate {
+    uint64_t at;   /* when `used` was right */
+    uint64_t used; /* thousandths of what is allowed at once; 0 is all free */
+} gmpunchi_rate;
+
+GMPUNCHI_FN int32_t gmpunchi_rate_take(gmpunchi_rate *rate, uint64_t now, uint32_t per_second, uint64_t at_once) {
+    uint64_t passed = now - rate->at;
+    rate->used = passed > rate->used / per_second ? 0 : rate->used - passed * per_second;
+    rate->at = now;
+    if (rate->used + 1000 > at_once * 1000) return 0;
+    rate->used += 1000;
+    return 1;
+}
 
 /* Chained hash table over slot numbers: the items live elsewhere, with the same numbers. */
 typedef struct gmpunchi_map {
@@ -2076,6 +2163,36 @@ GMPUNCHI_FN int32_t gmpunchi_address_is_unicast(const gmpunch_address *address) 
     if (address->family == 4) return address->ip[0] != 0 && address->ip[0] < 224;
     return address->family == 6 && address->ip[0] != 0xff && memcmp(address->ip, zero, 16) != 0;
 }
+
+/* How far an address reaches. */
+enum { GMPUNCHI_REACH_LOOPBACK, GMPUNCHI_REACH_LINK, GMPUNCHI_REACH_PRIVATE, GMPUNCHI_REACH_PUBLIC };
+
+GMPUNCHI_FN int32_t gmpunchi_address_reach(const gmpunch_address *address) {
+    static const uint8_t loopback[16] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1};
+    uint32_t first = (uint32_t)address->ip[0] << 8 | address->ip[1];
+    if (address->family == 6) {
+        if (memcmp(address->ip, loopback, sizeof loopback) == 0) return GMPUNCHI_REACH_LOOPBACK;
+        if ((first & 0xffc0) == 0xfe80) return GMPUNCHI_REACH_LINK;
+        return (first & 0xfe00) == 0xfc00 || (first & 0xffc0) == 0xfec0 ? GMPUNCHI_REACH_PRIVATE : GMPUNCHI_REACH_PUBLIC;
+    }
+    if (address->ip[0] == 127) return GMPUNCHI_REACH_LOOPBACK;
+    if (first == 0xa9fe) return GMPUNCHI_REACH_LINK;  /* 169.254.0.0/16 */
+    return address->ip[0] == 10 || first == 0xc0a8 || /* 192.168.0.0/16 */
+                   (first & 0xfff0) == 0xac10 ||      /* 172.16.0.0/12 */
+                   (first & 0xffc0) == 0x6440         /* 100.64.0.0/10, of carriers */
+               ? GMPUNCHI_REACH_PRIVATE
+               : GMPUNCHI_REACH_PUBLIC;
+}
+
+/* Whether this address, which that master named, is knocked at: see GMPUNCH_KNOCK_. */
+GMPUNCHI_FN int32_t gmpunchi_may_knock(const gmpunch_address *address, const gmpunch_address *master, uint32_t rules) {
+    int32_t reach = gmpunchi_address_reach(address);
+    if (!gmpunchi_address_is_unicast(address)) return 0;
+    if (address->port < 1024 && !(rules & GMPUNCH_KNOCK_LOW_PORTS)) return 0;
+    if (reach < GMPUNCHI_REACH_PRIVATE) return (rules & GMPUNCH_KNOCK_LOCAL) || reach >= gmpunchi_address_reach(master);
+    return reach == GMPUNCHI_REACH_PUBLIC || !(rules & GMPUNCH_KNOCK_NOT_PRIVATE);
+}
+#define GMPUNCHI_KNOCK_RULES 7u /* all bits */
 
 /* Logs text, then the address if there is one. */
 GMPUNCHI_FN void gmpunchi_log(const gmpunchi_object *object, int32_t level, int32_t item, const char *text,
@@ -3139,7 +3256,8 @@ typedef struct gmpunchi_liveness {
     uint8_t first_probes;                        /* left */
     uint8_t answers;
     uint8_t knocks; /* at a host: heard since the last probe */
-    uint8_t reserved[5];
+    uint8_t reserved;
+    uint32_t data_wait_ms; /* at a host: data requests are ignored until `since` + this */
 } gmpunchi_liveness;
 
 GMPUNCHI_FN void gmpunchi_liveness_start(gmpunchi_liveness *live, uint64_t now) {
@@ -3151,10 +3269,9 @@ GMPUNCHI_FN void gmpunchi_liveness_start(gmpunchi_liveness *live, uint64_t now) 
 /* When a knock is due: to learn whether the peer answers, to keep the mapping, or because the peer is overdue. */
 GMPUNCHI_FN uint64_t gmpunchi_liveness_due(const gmpunchi_liveness *live, uint32_t interval) {
     uint64_t due = gmpunchi_after(live->sent_at, interval), probe;
-    if (live->first_probes && !live->answers) {
-        uint32_t tried = GMPUNCHI_FIRST_PROBES - (uint32_t)live->first_probes;
-        probe = live->since + GMPUNCHI_FIRST_PROBE_MS + (uint64_t)tried * GMPUNCHI_PROBE_PAUSE_MS;
-        if (tried && probe < live->probe_at + GMPUNCHI_PROBE_PAUSE_MS) probe = live->probe_at + GMPUNCHI_PROBE_PAUSE_MS;
+    if (live->first_probes && !live->answers) { /* one after the other, also where nothing ran for a while */
+        probe = live->first_probes == GMPUNCHI_FIRST_PROBES ? live->since + GMPUNCHI_FIRST_PROBE_MS
+                                                            : live->probe_at + GMPUNCHI_PROBE_PAUSE_MS;
         due = gmpunchi_earlier(due, probe);
     }
     if (live->answers) {
@@ -3180,10 +3297,10 @@ GMPUNCHI_FN void gmpunchi_liveness_probed(gmpunchi_liveness *live, uint64_t now)
 #define GMPUNCHI_CLIENT_EVENTS_FINAL 3u /* places kept for CONNECTED, FAILED and LOST */
 #define GMPUNCHI_CLIENT_TARGETS 4u
 #define GMPUNCHI_CLIENT_OUT 128u
-#define GMPUNCHI_RETRY_PAUSE_MS 250u /* first pause before the master is tried again; doubles up to a minute */
+#define GMPUNCHI_RETRY_PAUSE_MS 250u /* first pause before the master is tried again; doubles, up to ... */
 #define GMPUNCHI_RETRY_PAUSE_MAX_MS 60000u
-#define GMPUNCHI_ASK_AGAIN_MS 3000u  /* knocking so long without hearing anything: the host may not have been told */
-#define GMPUNCHI_UNWELCOME_MS 2000u  /* hearing knocks for so long without a welcome: another source port */
+#define GMPUNCHI_ASK_AGAIN_MS 3000u /* knocking so long without hearing anything: the host may not have been told */
+#define GMPUNCHI_UNWELCOME_MS 2000u /* hearing knocks for so long without a welcome: another source port */
 #define GMPUNCHI_DATA_TRIES 10u
 #define GMPUNCHI_DATA_PAUSE_MS 500u
 #define GMPUNCHI_ANSWER_PAUSE_MS 1000u /* at least this between answers to the host's knocks */
@@ -3227,6 +3344,8 @@ struct gmpunch_client {
     int32_t heard;       /* knocks of the host, on any socket */
     gmpunchi_target target[GMPUNCHI_CLIENT_TARGETS];
     uint32_t targets;
+    gmpunch_address named; /* by the master, last */
+    uint32_t names;        /* how often it named another than before */
     /* once connected */
     gmpunch_address peer;
     int32_t peer_raw;
@@ -3303,10 +3422,10 @@ GMPUNCHI_FN gmpunch_address gmpunchi_client_direct_address(const gmpunch_client 
     return address;
 }
 
-/* Half way through the time that is left; 5 s where it is endless. */
+/* Half way through the time that is left, and not now; 5 s where it is endless. */
 GMPUNCHI_FN uint64_t gmpunchi_client_half_way(const gmpunch_client *client) {
     if (client->give_up_at == GMPUNCHI_TIME_NEVER) return client->object.now + 5000;
-    return client->object.now + (client->give_up_at - client->object.now) / 2;
+    return client->object.now + (client->give_up_at - client->object.now + 1) / 2;
 }
 
 GMPUNCHI_FN int32_t gmpunchi_client_may_restart(const gmpunch_client *client) {
@@ -3340,7 +3459,7 @@ GMPUNCHI_FN void gmpunchi_client_attempt(gmpunch_client *client) {
     client->announce_due = 1;
     client->announce_at = gmpunchi_after(now, client->config.announce_interval_ms);
     client->attempt_at = client->master_at == GMPUNCHI_TIME_NEVER ? gmpunchi_after(now, 5000)
-                         : client->master_at > now                ? now + (client->master_at - now) / left
+                         : client->master_at > now                ? now + (client->master_at - now + left - 1) / left
                                                                   : now;
     gmpunchi_uplink_open(&client->uplink);
 }
@@ -3382,8 +3501,8 @@ GMPUNCHI_FN void gmpunchi_client_attempt_failed(gmpunch_client *client, int32_t 
     } else {
         client->uplink.current = 0;
         client->retry_at = gmpunchi_after(client->object.now, client->retry_pause);
-        client->retry_pause *= 2;
-        if (client->retry_pause > GMPUNCHI_RETRY_PAUSE_MAX_MS) client->retry_pause = GMPUNCHI_RETRY_PAUSE_MAX_MS;
+        if (client->retry_pause <= GMPUNCHI_RETRY_PAUSE_MAX_MS / 2) client->retry_pause *= 2;
+        else client->retry_pause = GMPUNCHI_RETRY_PAUSE_MAX_MS;
     }
 }
 
@@ -3414,10 +3533,24 @@ GMPUNCHI_FN void gmpunchi_client_ask_again(gmpunch_client *client) {
     gmpunchi_uplink_open(&client->uplink);
 }
 
+/* Whether the address that the master names is knocked at. */
+GMPUNCHI_FN int32_t gmpunchi_client_may_knock(gmpunch_client *client, const gmpunch_address *address) {
+    int32_t is_new = !gmpunch_address_equal(address, &client->named);
+    if (!gmpunchi_may_knock(address, &client->uplink.to, client->config.knock_rules) ||
+        (is_new && client->names >= client->config.max_addresses)) {
+        client->stats.refused_addresses++;
+        gmpunchi_log(&client->object, GMPUNCH_LOG_WARNING, GMPUNCH_LOG_ITEM_REFUSED, "the master named", address);
+        return 0;
+    }
+    client->named = *address;
+    client->names += is_new ? 1u : 0u;
+    return 1;
+}
+
 /* The answer to that, whatever it is, ends the question; knocking goes on. */
 GMPUNCHI_FN void gmpunchi_client_answered_again(gmpunch_client *client, int32_t answer) {
     if (answer == GMPUNCHI_ANSWER_NONE) return;
-    if (answer == GMPUNCHI_ANSWER_FOUND && gmpunchi_address_is_unicast(&client->uplink.answer.address)) {
+    if (answer == GMPUNCHI_ANSWER_FOUND && gmpunchi_client_may_knock(client, &client->uplink.answer.address)) {
         client->stats.master_answers++;
         gmpunchi_client_aim(client, &client->uplink.answer.address, GMPUNCH_HOW_PUNCHED);
     }
@@ -3428,7 +3561,7 @@ GMPUNCHI_FN void gmpunchi_client_answered_again(gmpunch_client *client, int32_t 
 GMPUNCHI_FN void gmpunchi_client_answered(gmpunch_client *client, int32_t answer) {
     if (client->stage == GMPUNCH_STAGE_PUNCH) gmpunchi_client_answered_again(client, answer);
     if (client->stage != GMPUNCH_STAGE_MASTER) return;
-    if (answer == GMPUNCHI_ANSWER_FOUND && gmpunchi_address_is_unicast(&client->uplink.answer.address)) {
+    if (answer == GMPUNCHI_ANSWER_FOUND && gmpunchi_client_may_knock(client, &client->uplink.answer.address)) {
         gmpunch_address address = client->uplink.answer.address;
         gmpunchi_client_found(client, &address);
     } else if (answer == GMPUNCHI_ANSWER_NOT_FOUND) {
@@ -3475,8 +3608,9 @@ GMPUNCHI_FN int32_t gmpunchi_client_configure(const gmpunch_client_config *given
     config->keepalive_interval_ms = gmpunchi_or_default(config->keepalive_interval_ms, 15000);
     config->peer_timeout_ms = gmpunchi_or_default(config->peer_timeout_ms, 45000);
     config->max_packet = gmpunchi_or_default(config->max_packet, GMPUNCHI_MAX_PACKET_DEFAULT);
+    config->max_addresses = gmpunchi_or_default(config->max_addresses, 8);
     if (!config->seed) config->seed = 1;
-    if (config->max_packet > GMPUNCH_MAX_PACKET || config->max_sockets > 4 ||
+    if (config->max_packet > GMPUNCH_MAX_PACKET || config->max_sockets > 4 || config->knock_rules > GMPUNCHI_KNOCK_RULES ||
         config->socket_mode > GMPUNCH_SOCKET_SEND_ONLY || (config->direct_only && !config->direct_port))
         return GMPUNCH_ERR_CONFIG;
     return GMPUNCH_OK;
@@ -3642,7 +3776,7 @@ int32_t gmpunch_client_input_udp(gmpunch_client *client, uint64_t now, const gmp
     if (client->stage == GMPUNCH_STAGE_CONNECTED && gmpunch_address_equal(&sender, &client->peer))
         return gmpunchi_client_input_peer(client, id, raw, payload, payload_len);
     if (id != GMPUNCHI_ID_KNOCK && id != GMPUNCHI_ID_WELCOME) return GMPUNCH_NOT_MINE;
-    if (!gmpunchi_client_knows(client, &sender)) {
+    if (!gmpunchi_address_is_unicast(&sender) || !gmpunchi_client_knows(client, &sender)) {
         if (client->stage >= GMPUNCH_STAGE_CONNECTED) return GMPUNCH_NOT_MINE;
         client->stats.strangers++;
         return GMPUNCH_CONSUMED;
@@ -3927,8 +4061,11 @@ int32_t gmpunch_client_get_stats(const gmpunch_client *client, gmpunch_client_st
 /* The deployed master waits so long for the next line of a registration; then it hears nothing more on this connection, but
    does not close it. */
 #define GMPUNCHI_STALL_MS 1000u
-#define GMPUNCHI_DATA_ANSWER_PAUSE_MS 200u /* at least this between answers to one peer's data requests */
-#define GMPUNCHI_REGISTRATION_ROOM 96u     /* bytes around the data strings of a registration, and for pings */
+#define GMPUNCHI_DATA_ANSWER_PAUSE_MS 200u  /* at least this between answers to one peer's data requests */
+#define GMPUNCHI_DATA_DIRECT_PER_SECOND 20u /* answers to all direct peers, whose addresses may be forged */
+#define GMPUNCHI_DATA_DIRECT_AT_ONCE 64u
+#define GMPUNCHI_KNOCKS_AT_ONCE 4u     /* times max_knocks_per_second */
+#define GMPUNCHI_REGISTRATION_ROOM 96u /* bytes around the data strings of a registration, and for pings */
 
 enum { GMPUNCHI_PEER_FREE, GMPUNCHI_PEER_CONNECTED, GMPUNCHI_PEER_LEAVING, GMPUNCHI_PEER_KICKED };
 enum { GMPUNCHI_DUE_WELCOME = 1, GMPUNCHI_DUE_KNOCK = 2, GMPUNCHI_DUE_DATA = 4 };
@@ -3943,8 +4080,10 @@ typedef struct gmpunchi_peer {
     uint8_t raw;
     uint8_t socket_index;
     uint8_t left_pending; /* GMPUNCH_EVENT_LEFT was not read yet */
-    uint32_t next_free;
-    uint32_t data_wait_ms; /* data requests are ignored until live.since + this */
+    uint8_t direct;       /* no introduction was for it: it is in direct_map */
+    uint8_t unconfirmed;  /* it is in unconfirmed[direct] */
+    uint16_t prev, next;  /* slot + 1 in the list of the unconfirmed, 0: none; next also in that of the free */
+    uint16_t reserved;
 } gmpunchi_peer;
 
 typedef struct gmpunchi_introduction {
@@ -3952,9 +4091,11 @@ typedef struct gmpunchi_introduction {
     uint64_t expires;
     uint8_t used;
     uint8_t knocking;
-    uint8_t due;     /* in the ready ring */
-    uint8_t pending; /* events not read yet: the slot is kept for them */
-    uint32_t next_free;
+    uint8_t due;        /* in the ready ring */
+    uint8_t pending;    /* events not read yet: the slot is kept for them */
+    uint8_t admits;     /* peers of this IP that it is still for */
+    uint8_t promised;   /* a place that becomes free is kept for its peer */
+    uint16_t next_free; /* slot + 1, 0: none */
 } gmpunchi_introduction;
 
 typedef struct gmpunchi_host_event {
@@ -3986,6 +4127,7 @@ struct gmpunch_host {
     gmpunchi_uplink uplink;
     gmpunch_host_stats stats;
     uint64_t key[2];
+    gmpunch_address self; /* its own UDP address, as far as it is known */
     /* registration */
     uint64_t register_at; /* the next one, or the next attempt */
     uint64_t reg2_at;     /* the TCP part again */
@@ -4000,15 +4142,22 @@ struct gmpunch_host {
     int32_t keepalive_due;
     /* peers and introductions */
     gmpunchi_peer *peer;
-    gmpunchi_map peer_map; /* by address: connected and kicked */
+    gmpunchi_map peer_map;   /* by address: connected and kicked */
+    gmpunchi_map direct_map; /* by ip: direct ones that are connected */
     gmpunchi_ring peer_ready;
+    gmpunchi_list unconfirmed[2]; /* connected, the oldest first: introduced ones, direct ones */
     uint32_t peer_free;
+    uint32_t free;     /* how many places are free, */
+    uint32_t leaving;  /* how many will be when their LEFT has been read, */
+    uint32_t promised; /* and how many of these are kept for peers of introductions */
+    uint32_t direct;
     uint32_t kicked;
     gmpunchi_introduction *introduction;
     gmpunchi_map introduction_map; /* by ip */
     gmpunchi_ring introduction_ready;
     uint32_t introduction_free;
     uint32_t knocking;
+    gmpunchi_rate knock_rate, data_rate;
     uint64_t knock_at;
     uint64_t sweep_at; /* no peer and no introduction needs anything before */
     /* the data strings, as the datagram that carries them: header, id, and the strings one behind the other */
@@ -4149,7 +4298,7 @@ GMPUNCHI_FN uint32_t gmpunchi_host_find_introduction(const gmpunch_host *host, c
 GMPUNCHI_FN void gmpunchi_host_introduction_give(gmpunch_host *host, uint32_t slot) {
     gmpunchi_introduction *introduction = &host->introduction[slot];
     if (introduction->used || introduction->pending || introduction->due) return;
-    introduction->next_free = host->introduction_free;
+    introduction->next_free = (uint16_t)(host->introduction_free + 1);
     host->introduction_free = slot;
 }
 
@@ -4166,10 +4315,16 @@ GMPUNCHI_FN void gmpunchi_host_stop_knocking(gmpunch_host *host, uint32_t slot) 
     if (--host->knocking == 0) host->knock_at = GMPUNCHI_TIME_NEVER;
 }
 
+GMPUNCHI_FN void gmpunchi_host_unpromise(gmpunch_host *host, uint32_t slot) {
+    host->promised -= host->introduction[slot].promised;
+    host->introduction[slot].promised = 0;
+}
+
 GMPUNCHI_FN void gmpunchi_host_introduction_expire(gmpunch_host *host, uint32_t slot) {
     gmpunchi_introduction *introduction = &host->introduction[slot];
     gmpunchi_map_remove(&host->introduction_map, gmpunchi_hash_ip(host->key, &introduction->address), slot);
     introduction->used = 0;
+    gmpunchi_host_unpromise(host, slot);
     host->stats.introductions--;
     if (introduction->knocking) {
         gmpunchi_host_stop_knocking(host, slot);
@@ -4186,36 +4341,118 @@ GMPUNCHI_FN uint32_t gmpunchi_host_find(const gmpunch_host *host, const gmpunch_
     return slot;
 }
 
-/* Whether it is the master's own UDP address. No client is there: a forged knock from it would have the host answer with a
-   welcome without header, and a datagram of one byte ends the UDP thread of the deployed master. */
-GMPUNCHI_FN int32_t gmpunchi_host_is_master(const gmpunch_host *host, const gmpunch_address *address) {
+/* ---- direct and unconfirmed peers ---- */
+
+GMPUNCHI_FN void gmpunchi_host_peer_unconfirmed(gmpunch_host *host, uint32_t slot) {
+    gmpunchi_peer *peer = &host->peer[slot];
+    gmpunchi_list *list = &host->unconfirmed[peer->direct];
+    peer->unconfirmed = 1;
+    peer->prev = (uint16_t)(list->tail + 1);
+    peer->next = 0;
+    if (list->tail == GMPUNCHI_NONE) list->head = slot;
+    else host->peer[list->tail].next = (uint16_t)(slot + 1);
+    list->tail = slot;
+}
+
+GMPUNCHI_FN void gmpunchi_host_peer_confirmed(gmpunch_host *host, uint32_t slot) {
+    gmpunchi_peer *peer = &host->peer[slot];
+    gmpunchi_list *list = &host->unconfirmed[peer->direct];
+    if (!peer->unconfirmed) return;
+    peer->unconfirmed = 0;
+    if (!peer->prev) list->head = peer->next - 1u;
+    else host->peer[peer->prev - 1].next = peer->next;
+    if (!peer->next) list->tail = peer->prev - 1u;
+    else host->peer[peer->next - 1].prev = peer->prev;
+}
+
+GMPUNCHI_FN void gmpunchi_host_peer_direct(gmpunch_host *host, uint32_t slot) {
+    host->peer[slot].direct = 1;
+    host->direct++;
+    gmpunchi_map_insert(&host->direct_map, gmpunchi_hash_ip(host->key, &host->peer[slot].address), slot);
+}
+
+GMPUNCHI_FN void gmpunchi_host_peer_not_direct(gmpunch_host *host, uint32_t slot) {
+    if (!host->peer[slot].direct) return;
+    host->peer[slot].direct = 0;
+    host->direct--;
+    gmpunchi_map_remove(&host->direct_map, gmpunchi_hash_ip(host->key, &host->peer[slot].address), slot);
+}
+
+/* A connected peer is introduced after all. */
+GMPUNCHI_FN void gmpunchi_host_peer_introduced(gmpunch_host *host, uint32_t slot) {
+    uint8_t unconfirmed = host->peer[slot].unconfirmed;
+    gmpunchi_host_peer_confirmed(host, slot);
+    gmpunchi_host_peer_not_direct(host, slot);
+    if (unconfirmed) gmpunchi_host_peer_unconfirmed(host, slot);
+    gmpunchi_host_sweep_by(host, host->object.now); /* it is kept alive from now on */
+}
+
+/* Whether so many direct peers have this IP. */
+GMPUNCHI_FN int32_t gmpunchi_host_direct_peers_reach(const gmpunch_host *host, const gmpunch_address *address,
+                                                     uint32_t limit) {
+    uint32_t slot = gmpunchi_map_first(&host->direct_map, gmpunchi_hash_ip(host->key, address)), count = 0;
+    for (; slot != GMPUNCHI_NONE && count < limit; slot = host->direct_map.next[slot])
+        count += gmpunch_address_same_ip(&host->peer[slot].address, address) ? 1u : 0u;
+    return count >= limit;
+}
+
+/* ---- introductions from the master ---- */
+
+/* Whether it is the master's own UDP address, or the host's. No client is there: a forged knock from the master would have the
+   host answer with a welcome without header, and a datagram of one byte ends the UDP thread of the deployed master; one from
+   itself would make the host its own peer, which answers for ever. */
+GMPUNCHI_FN int32_t gmpunchi_host_is_own(const gmpunch_host *host, const gmpunch_address *address) {
+    const gmpunch_address *self = &host->self;
     uint32_t i;
     for (i = 0; i < host->uplink.count; i++)
         if (gmpunch_address_equal(&host->uplink.address[i], address)) return 1;
-    return gmpunch_address_equal(&host->uplink.to, address);
+    if (gmpunch_address_equal(&host->uplink.to, address)) return 1;
+    return self->port && self->port == address->port &&
+           (self->family ? gmpunch_address_same_ip(self, address)
+                         : gmpunchi_address_reach(address) == GMPUNCHI_REACH_LOOPBACK);
+}
+
+GMPUNCHI_FN uint32_t gmpunchi_host_introductions_of(const gmpunch_host *host, const gmpunch_address *address) {
+    uint32_t slot = gmpunchi_map_first(&host->introduction_map, gmpunchi_hash_ip(host->key, address)), count = 0;
+    for (; slot != GMPUNCHI_NONE; slot = host->introduction_map.next[slot])
+        count += gmpunch_address_same_ip(&host->introduction[slot].address, address) ? 1u : 0u;
+    return count;
+}
+
+/* Why this address is not introduced, NULL if it may be; slot is the introduction that it has already. */
+GMPUNCHI_FN const char *gmpunchi_host_introduction_refusal(const gmpunch_host *host, const gmpunch_address *address,
+                                                           uint32_t slot) {
+    gmpunch_address checked = *address;
+    if (!checked.port) checked.port = 1024; /* is not knocked at */
+    if (!gmpunchi_may_knock(&checked, &host->uplink.to, host->config.knock_rules) || gmpunchi_host_is_own(host, address))
+        return "introduction to where no client is:";
+    if (slot != GMPUNCHI_NONE) return NULL;
+    if (host->introduction_free == GMPUNCHI_NONE) return "no place for an introduction:";
+    if (gmpunchi_host_introductions_of(host, address) >= host->config.max_introductions_per_ip)
+        return "too many introductions of one IP:";
+    return NULL;
 }
 
 /* The master named a client; port 0 if it did not know it: then the IP counts as introduced, but is not knocked at. */
 GMPUNCHI_FN void gmpunchi_host_introduce(gmpunch_host *host, const gmpunch_address *address) {
-    gmpunch_address checked = *address;
     gmpunchi_introduction *introduction;
-    uint32_t slot, peer = gmpunchi_host_find(host, address);
-    if (!checked.port) checked.port = 1;
-    slot = gmpunchi_host_find_introduction(host, address, 0);
+    uint32_t slot = gmpunchi_host_find_introduction(host, address, 0), peer = gmpunchi_host_find(host, address);
+    const char *refusal;
     if (peer != GMPUNCHI_NONE && host->peer[peer].state == GMPUNCHI_PEER_CONNECTED) {
         host->peer[peer].how = GMPUNCH_HOW_PUNCHED;
+        gmpunchi_host_peer_introduced(host, peer);
         return;
     }
-    if (peer != GMPUNCHI_NONE || !gmpunchi_address_is_unicast(&checked) || gmpunchi_host_is_master(host, address) ||
-        (slot == GMPUNCHI_NONE && host->introduction_free == GMPUNCHI_NONE)) { /* kicked, nobody's, or no place */
+    refusal = peer != GMPUNCHI_NONE ? "kicked:" : gmpunchi_host_introduction_refusal(host, address, slot);
+    if (refusal) {
         host->stats.refused_introductions++;
-        gmpunchi_log(&host->object, GMPUNCH_LOG_WARNING, GMPUNCH_LOG_ITEM_REFUSED, "introduction refused:", address);
+        gmpunchi_log(&host->object, GMPUNCH_LOG_WARNING, GMPUNCH_LOG_ITEM_REFUSED, refusal, address);
         return;
     }
     if (slot == GMPUNCHI_NONE) {
         slot = host->introduction_free;
         introduction = &host->introduction[slot];
-        host->introduction_free = introduction->next_free;
+        host->introduction_free = introduction->next_free - 1u;
         memset(introduction, 0, sizeof *introduction);
         introduction->address = *address;
         introduction->used = 1;
@@ -4226,6 +4463,7 @@ GMPUNCHI_FN void gmpunchi_host_introduce(gmpunch_host *host, const gmpunch_addre
         gmpunchi_host_push(host, GMPUNCH_EVENT_INTRODUCED, GMPUNCH_REASON_NONE, slot);
     }
     introduction = &host->introduction[slot];
+    if (introduction->admits < UINT8_MAX) introduction->admits++;
     introduction->expires = gmpunchi_after(host->object.now, host->config.introduction_timeout_ms);
     gmpunchi_host_sweep_by(host, introduction->expires);
     if (address->port && !introduction->knocking) {
@@ -4258,6 +4496,7 @@ GMPUNCHI_FN uint64_t gmpunchi_peer_lost_at(const gmpunch_host *host, const gmpun
 /* When the peer needs something next. */
 GMPUNCHI_FN uint64_t gmpunchi_peer_due(const gmpunch_host *host, const gmpunchi_peer *peer) {
     if (peer->state == GMPUNCHI_PEER_KICKED) return peer->live.since;
+    if (peer->direct && peer->unconfirmed) return gmpunchi_peer_lost_at(host, peer);
     return gmpunchi_earlier(gmpunchi_peer_lost_at(host, peer),
                             gmpunchi_liveness_due(&peer->live, host->config.keepalive_interval_ms));
 }
@@ -4273,18 +4512,23 @@ GMPUNCHI_FN void gmpunchi_host_peer_give(gmpunch_host *host, uint32_t slot) {
     gmpunchi_peer *peer = &host->peer[slot];
     if (peer->state != GMPUNCHI_PEER_LEAVING || peer->left_pending || peer->due) return;
     peer->state = GMPUNCHI_PEER_FREE;
-    peer->next_free = host->peer_free;
+    peer->next = (uint16_t)(host->peer_free + 1);
     host->peer_free = slot;
+    host->leaving--;
+    host->free++;
 }
 
 GMPUNCHI_FN void gmpunchi_host_peer_unmap(gmpunch_host *host, uint32_t slot) {
     gmpunchi_map_remove(&host->peer_map, gmpunchi_hash_address(host->key, &host->peer[slot].address), slot);
     if (host->peer[slot].state == GMPUNCHI_PEER_KICKED) host->kicked--;
     host->peer[slot].state = GMPUNCHI_PEER_LEAVING;
+    host->leaving++;
     gmpunchi_host_peer_give(host, slot);
 }
 
 GMPUNCHI_FN void gmpunchi_host_peer_left(gmpunch_host *host, uint32_t slot, int32_t reason) {
+    gmpunchi_host_peer_confirmed(host, slot);
+    gmpunchi_host_peer_not_direct(host, slot);
     host->peer[slot].left_pending = 1;
     host->stats.peers--;
     host->stats.left++;
@@ -4293,35 +4537,99 @@ GMPUNCHI_FN void gmpunchi_host_peer_left(gmpunch_host *host, uint32_t slot, int3
                  &host->peer[slot].address);
 }
 
-/* A free slot; where there is none, that of a kicked address. */
-GMPUNCHI_FN uint32_t gmpunchi_host_peer_take(gmpunch_host *host) {
-    uint32_t slot = host->peer_free, i;
-    for (i = 0; slot == GMPUNCHI_NONE && host->kicked && i < host->config.max_peers; i++) {
+/* Whether a peer makes room for a newcomer, which can have the place as soon as the application has read that it LEFT. */
+GMPUNCHI_FN int32_t gmpunchi_host_displace(gmpunch_host *host, int32_t newcomer_is_direct) {
+    uint32_t pass, slot;
+    if (host->config.unconfirmed_ms == GMPUNCH_NEVER) return 0;
+    for (pass = 0; pass < (newcomer_is_direct ? 1u : 2u); pass++) {
+        int32_t direct = pass == 0;
+        slot = host->unconfirmed[direct].head;
+        if (slot == GMPUNCHI_NONE) continue;
+        if ((!direct || newcomer_is_direct) &&
+            host->object.now < gmpunchi_after(host->peer[slot].live.since, host->config.unconfirmed_ms))
+            continue;
+        host->stats.displaced++;
+        gmpunchi_host_peer_left(host, slot, GMPUNCH_REASON_LIMIT);
+        gmpunchi_host_peer_unmap(host, slot);
+        return 1;
+    }
+    return 0;
+}
+
+/* A free slot; where there is none, that of a kicked address. For a peer of an introduction a place that becomes free is kept
+   until it knocks again. */
+GMPUNCHI_FN uint32_t gmpunchi_host_peer_take(gmpunch_host *host, uint32_t introduction) {
+    uint32_t promised = host->promised, slot, i;
+    if (introduction != GMPUNCHI_NONE) promised -= host->introduction[introduction].promised;
+    for (i = 0; host->free <= promised && host->kicked && i < host->config.max_peers; i++) {
         if (host->peer[i].state != GMPUNCHI_PEER_KICKED || host->peer[i].left_pending || host->peer[i].due) continue;
         gmpunchi_host_peer_unmap(host, i);
-        slot = host->peer_free;
     }
-    if (slot != GMPUNCHI_NONE) host->peer_free = host->peer[slot].next_free;
-    return slot;
+    if (host->free > promised) {
+        slot = host->peer_free;
+        host->peer_free = host->peer[slot].next - 1u;
+        host->free--;
+        return slot;
+    }
+    if (host->free + host->leaving > promised || gmpunchi_host_displace(host, introduction == GMPUNCHI_NONE)) {
+        if (introduction != GMPUNCHI_NONE && !host->introduction[introduction].promised) {
+            host->introduction[introduction].promised = 1;
+            host->promised++;
+        }
+    }
+    return GMPUNCHI_NONE;
+}
+
+/* The introduction that is for a newcomer with this address: one with its port, or with its IP, as a symmetric NAT uses another
+   port towards each destination. GMPUNCHI_NONE if there is none, or it was for others who have come. */
+GMPUNCHI_FN uint32_t gmpunchi_host_admission(const gmpunch_host *host, const gmpunch_address *from) {
+    uint32_t slot = gmpunchi_map_first(&host->introduction_map, gmpunchi_hash_ip(host->key, from)), found = GMPUNCHI_NONE;
+    for (; slot != GMPUNCHI_NONE; slot = host->introduction_map.next[slot]) {
+        const gmpunchi_introduction *introduction = &host->introduction[slot];
+        if (!introduction->admits || !gmpunch_address_same_ip(&introduction->address, from)) continue;
+        found = slot;
+        if (introduction->address.port == from->port) break;
+    }
+    return found;
+}
+
+/* A place for a newcomer, or NULL and the slot: why there is none. */
+GMPUNCHI_FN const char *gmpunchi_host_admit(gmpunch_host *host, const gmpunch_address *from, int32_t introduced,
+                                            uint32_t admission, uint32_t *slot) {
+    int32_t direct = admission == GMPUNCHI_NONE;
+    if (host->config.require_mediation && !introduced) {
+        host->stats.refused_unmediated++;
+        return "not introduced:";
+    }
+    if (direct && gmpunchi_host_direct_peers_reach(host, from, host->config.max_direct_peers_per_ip)) {
+        host->stats.refused_direct_ip++;
+        return "too many direct peers of one IP:";
+    }
+    if (direct && host->config.max_direct_peers < host->config.max_peers && host->direct >= host->config.max_direct_peers &&
+        !gmpunchi_host_displace(host, direct)) {
+        host->stats.refused_direct++;
+        return "no place for a direct peer:";
+    }
+    *slot = gmpunchi_host_peer_take(host, admission);
+    if (*slot == GMPUNCHI_NONE) {
+        host->stats.refused_full++;
+        return "no place for a peer:";
+    }
+    return NULL;
 }
 
 /* A knock from an address that is no peer. */
 GMPUNCHI_FN void gmpunchi_host_newcomer(gmpunch_host *host, const gmpunch_address *from, uint32_t socket_index,
                                         int32_t raw) {
     gmpunchi_peer *peer;
-    uint32_t introduced = gmpunchi_host_find_introduction(host, from, 1), exact, slot;
-    const char *refusal = NULL;
-    if (!gmpunchi_address_is_unicast(from) || gmpunchi_host_is_master(host, from)) {
+    uint32_t introduced = gmpunchi_host_find_introduction(host, from, 1), admission = gmpunchi_host_admission(host, from);
+    uint32_t exact, slot;
+    const char *refusal;
+    if (!gmpunchi_address_is_unicast(from) || gmpunchi_host_is_own(host, from)) {
         host->stats.strangers++;
         return;
     }
-    if (host->config.require_mediation && introduced == GMPUNCHI_NONE) {
-        host->stats.refused_unmediated++;
-        refusal = "not introduced:";
-    } else if ((slot = gmpunchi_host_peer_take(host)) == GMPUNCHI_NONE) {
-        host->stats.refused_full++;
-        refusal = "no place for a peer:";
-    }
+    refusal = gmpunchi_host_admit(host, from, introduced != GMPUNCHI_NONE, admission, &slot);
     if (refusal) {
         gmpunchi_log(&host->object, GMPUNCH_LOG_WARNING, GMPUNCH_LOG_ITEM_REFUSED, refusal, from);
         return;
@@ -4333,9 +4641,15 @@ GMPUNCHI_FN void gmpunchi_host_newcomer(gmpunch_host *host, const gmpunch_addres
     peer->how = introduced == GMPUNCHI_NONE ? GMPUNCH_HOW_DIRECT : GMPUNCH_HOW_PUNCHED;
     peer->raw = (uint8_t)raw;
     peer->socket_index = (uint8_t)socket_index;
-    peer->data_wait_ms = 0;
     gmpunchi_liveness_start(&peer->live, host->object.now);
     gmpunchi_map_insert(&host->peer_map, gmpunchi_hash_address(host->key, from), slot);
+    if (admission == GMPUNCHI_NONE) {
+        gmpunchi_host_peer_direct(host, slot);
+    } else {
+        host->introduction[admission].admits--;
+        gmpunchi_host_unpromise(host, admission);
+    }
+    gmpunchi_host_peer_unconfirmed(host, slot);
     gmpunchi_host_sweep_by(host, gmpunchi_peer_due(host, peer));
     gmpunchi_host_peer_mark(host, slot, GMPUNCHI_DUE_WELCOME);
     host->stats.peers++;
@@ -4369,13 +4683,16 @@ GMPUNCHI_FN void gmpunchi_host_sweep(gmpunch_host *host) {
         gmpunchi_peer *peer = &host->peer[i];
         if (peer->state == GMPUNCHI_PEER_KICKED && now >= peer->live.since) {
             gmpunchi_host_peer_unmap(host, i);
-        } else if (peer->state == GMPUNCHI_PEER_CONNECTED && now >= gmpunchi_peer_lost_at(host, peer)) {
-            gmpunchi_host_peer_left(host, i, GMPUNCH_REASON_TIMEOUT);
-            gmpunchi_host_peer_unmap(host, i);
         } else if (peer->state == GMPUNCHI_PEER_CONNECTED && now >= gmpunchi_peer_due(host, peer)) {
-            gmpunchi_liveness_probed(&peer->live, now);
-            host->stats.keepalives_sent++;
-            gmpunchi_host_peer_mark(host, i, GMPUNCHI_DUE_KNOCK);
+            /* a probe that is due may tell that the peer answers, and so that it has been silent for too long */
+            if (now < gmpunchi_peer_lost_at(host, peer)) gmpunchi_liveness_probed(&peer->live, now);
+            if (now >= gmpunchi_peer_lost_at(host, peer)) {
+                gmpunchi_host_peer_left(host, i, GMPUNCH_REASON_TIMEOUT);
+                gmpunchi_host_peer_unmap(host, i);
+            } else {
+                host->stats.keepalives_sent++;
+                gmpunchi_host_peer_mark(host, i, GMPUNCHI_DUE_KNOCK);
+            }
         }
         if (peer->state == GMPUNCHI_PEER_CONNECTED || peer->state == GMPUNCHI_PEER_KICKED)
             gmpunchi_host_sweep_by(host, gmpunchi_peer_due(host, peer));
@@ -4406,12 +4723,18 @@ GMPUNCHI_FN int32_t gmpunchi_host_configure(const gmpunch_host_config *given, gm
     config->kick_ms = gmpunchi_or_default(config->kick_ms, 60000);
     config->max_peers = gmpunchi_or_default(config->max_peers, 64);
     config->max_introductions = gmpunchi_or_default(config->max_introductions, 64);
+    config->max_introductions_per_ip = gmpunchi_or_default(config->max_introductions_per_ip, 32);
+    config->max_knocks_per_second = gmpunchi_or_default(config->max_knocks_per_second, 200);
+    config->max_direct_peers = gmpunchi_or_default(config->max_direct_peers, config->max_peers);
+    config->max_direct_peers_per_ip = gmpunchi_or_default(config->max_direct_peers_per_ip, 16);
+    config->unconfirmed_ms = gmpunchi_or_default(config->unconfirmed_ms, 10000);
     config->max_packet = gmpunchi_or_default(config->max_packet, GMPUNCHI_MAX_PACKET_DEFAULT);
     if (!config->seed) config->seed = 1;
     if (config->max_packet > GMPUNCH_MAX_PACKET || config->max_peers > 65535 || config->max_introductions > 65535 ||
         config->data_capacity < GMPUNCH_DATA_STRINGS || config->data_capacity > 32768 ||
         config->reconnect_min_ms > config->reconnect_max_ms || config->reconnect_max_ms == GMPUNCH_NEVER ||
-        config->socket_mode > GMPUNCH_SOCKET_SEND_ONLY)
+        config->socket_mode > GMPUNCH_SOCKET_SEND_ONLY || config->knock_rules > GMPUNCHI_KNOCK_RULES ||
+        config->max_direct_peers > 65535 || config->max_direct_peers_per_ip > 65535)
         return GMPUNCH_ERR_CONFIG;
     return GMPUNCH_OK;
 }
@@ -4434,8 +4757,10 @@ GMPUNCHI_FN gmpunch_host *gmpunchi_host_layout(gmpunchi_arena *arena, const gmpu
     gmpunch_host *host = (gmpunch_host *)gmpunchi_arena_take(arena, sizeof(gmpunch_host));
     gmpunch_host sizing;
     gmpunch_host *to = host ? host : &sizing;
+    memset(&sizing, 0, sizeof sizing);
     to->peer = (gmpunchi_peer *)gmpunchi_arena_take(arena, config->max_peers * sizeof *to->peer);
     gmpunchi_map_layout(&to->peer_map, arena, config->max_peers);
+    gmpunchi_map_layout(&to->direct_map, arena, config->max_peers);
     gmpunchi_ring_layout(&to->peer_ready, arena, config->max_peers);
     to->introduction =
         (gmpunchi_introduction *)gmpunchi_arena_take(arena, config->max_introductions * sizeof *to->introduction);
@@ -4480,6 +4805,8 @@ GMPUNCHI_FN int32_t gmpunchi_host_make(const gmpunch_host_config *given, uint64_
     host->object.now = now;
     host->config = config;
     host->config.master = host->config.bind_address = NULL;
+    if (!config.bind_address || gmpunch_address_parse(config.bind_address, config.bind_port, &host->self))
+        host->self.port = config.bind_port;
     memset(host->config.data, 0, sizeof host->config.data);
     host->key[0] = gmpunchi_random(&host->object);
     host->key[1] = gmpunchi_random(&host->object);
@@ -4488,11 +4815,15 @@ GMPUNCHI_FN int32_t gmpunchi_host_make(const gmpunch_host_config *given, uint64_
     host->open_at = host->reg2_at = host->ping_at = host->keepalive_at = GMPUNCHI_TIME_NEVER;
     host->knock_at = host->sweep_at = host->register_at = GMPUNCHI_TIME_NEVER;
     host->peer_free = host->introduction_free = GMPUNCHI_NONE;
+    GMPUNCH_ASSERT(host->peer);
     for (i = config.max_peers; i-- > 0;) {
         host->peer[i].generation = 0xffff; /* the first peer is number 1 */
-        host->peer[i].next_free = host->peer_free;
+        host->peer[i].next = (uint16_t)(host->peer_free + 1);
         host->peer_free = i;
     }
+    host->free = config.max_peers;
+    gmpunchi_list_init(&host->unconfirmed[0]);
+    gmpunchi_list_init(&host->unconfirmed[1]);
     for (i = config.max_introductions; i-- > 0;) gmpunchi_host_introduction_give(host, i);
     gmpunch_buffer_init(&data, host->data_packet + GMPUNCH_DATAGRAM_HEADER_SIZE, 1 + (size_t)config.data_capacity, 1);
     gmpunchi_encode_data(&data, no_data);
@@ -4540,6 +4871,10 @@ GMPUNCHI_FN int32_t gmpunchi_host_input_peer(gmpunch_host *host, uint32_t slot, 
     peer->live.heard_at = now;
     peer->raw = (uint8_t)raw;
     peer->socket_index = (uint8_t)socket_index;
+    if (peer->unconfirmed && (id != GMPUNCHI_ID_KNOCK || now >= peer->live.since + GMPUNCHI_FIRST_PROBE_MS)) {
+        gmpunchi_host_peer_confirmed(host, slot);
+        gmpunchi_host_sweep_by(host, gmpunchi_peer_due(host, peer));
+    }
     if (id == GMPUNCHI_ID_KNOCK) {
         host->stats.knocks_heard++;
         gmpunchi_host_peer_mark(host, slot, GMPUNCHI_DUE_WELCOME);
@@ -4547,10 +4882,12 @@ GMPUNCHI_FN int32_t gmpunchi_host_input_peer(gmpunch_host *host, uint32_t slot, 
         return GMPUNCH_CONSUMED;
     }
     if (id == GMPUNCHI_ID_DATA_REQUEST) {
-        if (now >= peer->live.since + peer->data_wait_ms) {
-            peer->data_wait_ms = (uint32_t)(now - peer->live.since) + GMPUNCHI_DATA_ANSWER_PAUSE_MS;
+        if (now < peer->live.since + peer->live.data_wait_ms) return GMPUNCH_CONSUMED;
+        peer->live.data_wait_ms = (uint32_t)(now - peer->live.since) + GMPUNCHI_DATA_ANSWER_PAUSE_MS;
+        if (!peer->direct ||
+            gmpunchi_rate_take(&host->data_rate, now, GMPUNCHI_DATA_DIRECT_PER_SECOND, GMPUNCHI_DATA_DIRECT_AT_ONCE))
             gmpunchi_host_peer_mark(host, slot, GMPUNCHI_DUE_DATA);
-        }
+        else host->stats.data_held++;
         return GMPUNCH_CONSUMED;
     }
     return GMPUNCH_NOT_MINE;
@@ -4696,8 +5033,11 @@ int32_t gmpunch_host_tick(gmpunch_host *host, uint64_t now) {
     gmpunchi_host_tick_uplink(host, now);
     if (now >= host->sweep_at) gmpunchi_host_sweep(host);
     if (now >= host->knock_at) {
-        for (i = 0; i < host->config.max_introductions; i++)
-            if (host->introduction[i].knocking) gmpunchi_host_introduction_due(host, i);
+        for (i = 0; i < host->config.max_introductions; i++) {
+            if (!host->introduction[i].knocking) continue;
+            if (host->introduction[i].due) host->stats.knocks_held++; /* the one before did not leave yet */
+            gmpunchi_host_introduction_due(host, i);
+        }
         host->knock_at = gmpunchi_after(now, host->config.knock_interval_ms);
     }
     return GMPUNCH_OK;
@@ -4754,7 +5094,12 @@ int32_t gmpunch_host_next_transmit(gmpunch_host *host, gmpunch_transmit *transmi
         gmpunchi_host_peer_give(host, slot);
     }
     while (host->introduction_ready.count) {
-        slot = gmpunchi_ring_get(&host->introduction_ready);
+        slot = host->introduction_ready.slot[host->introduction_ready.first];
+        if (host->introduction[slot].knocking &&
+            !gmpunchi_rate_take(&host->knock_rate, host->object.now, host->config.max_knocks_per_second,
+                                (uint64_t)host->config.max_knocks_per_second * GMPUNCHI_KNOCKS_AT_ONCE))
+            break; /* they go on from here, in turn */
+        gmpunchi_ring_get(&host->introduction_ready);
         host->introduction[slot].due = 0;
         if (!host->introduction[slot].knocking) {
             gmpunchi_host_introduction_give(host, slot);
@@ -4834,6 +5179,7 @@ int32_t gmpunch_host_peer_info(const gmpunch_host *host, uint32_t peer, gmpunch_
     ours.socket_index = found->socket_index;
     ours.connected_ms = (uint32_t)(host->object.now - found->live.since);
     ours.silent_ms = (uint32_t)(host->object.now - found->live.heard_at);
+    ours.confirmed = !found->unconfirmed;
     return gmpunchi_struct_out(info, &ours, sizeof ours);
 }
 
@@ -4883,8 +5229,10 @@ struct gmpunch_lobby {
     gmpunchi_uplink uplink; /* its out is the request, whole */
     uint32_t request_len;
     uint64_t opened_at;
-    uint64_t silent_at; /* when the master has been silent for too long */
-    uint8_t *in;        /* of one entry, what was read; max_entry bytes */
+    uint64_t silent_at;  /* when the master has been silent for too long */
+    uint64_t give_up_at; /* the whole is given up, */
+    uint64_t held_at;    /* but not for the application's time: since then it has an entry to read, and more has come */
+    uint8_t *in;         /* of one entry, what was read; max_entry bytes */
     uint32_t in_len;
     uint32_t skipped; /* bytes of an entry that is too long, 0: none */
     gmpunchi_lobby_scan scan;
@@ -4943,7 +5291,7 @@ GMPUNCHI_FN void gmpunchi_lobby_end(gmpunch_lobby *lobby, int32_t reason) {
     gmpunchi_uplink_close(&lobby->uplink);
     lobby->ended = 1;
     lobby->reason = reason;
-    lobby->silent_at = GMPUNCHI_TIME_NEVER;
+    lobby->silent_at = lobby->give_up_at = GMPUNCHI_TIME_NEVER;
     gmpunchi_log(&lobby->object, reason ? GMPUNCH_LOG_WARNING : GMPUNCH_LOG_INFO, GMPUNCH_LOG_ITEM_STAGE,
                  reason ? gmpunch_reason_name(reason) : "lobby list complete", &lobby->uplink.to);
 }
@@ -4979,6 +5327,8 @@ GMPUNCHI_FN int32_t gmpunchi_lobby_configure(const gmpunch_lobby_config *given, 
     config->timeout_ms = gmpunchi_or_default(config->timeout_ms, 10000);
     config->max_entry = gmpunchi_or_default(config->max_entry, 65536);
     config->max_entries = gmpunchi_or_default(config->max_entries, 1000000);
+    config->max_bytes = gmpunchi_or_default(config->max_bytes, 268435456);
+    config->total_timeout_ms = gmpunchi_or_default(config->total_timeout_ms, 600000);
     if (config->sort_by > GMPUNCH_DATA_STRINGS || config->max_entry < 1024 || config->max_entry > GMPUNCHI_LOBBY_SKIP)
         return GMPUNCH_ERR_CONFIG;
     for (i = 0; i < GMPUNCH_DATA_STRINGS; i++) {
@@ -5061,6 +5411,8 @@ GMPUNCHI_FN int32_t gmpunchi_lobby_make_object(const gmpunch_lobby_config *given
     lobby->config.master = lobby->config.bind_address = NULL;
     memset(lobby->config.filter, 0, sizeof lobby->config.filter);
     lobby->silent_at = gmpunchi_after(now, config.timeout_ms);
+    lobby->give_up_at = gmpunchi_after(now, config.total_timeout_ms);
+    lobby->held_at = GMPUNCHI_TIME_NEVER;
     if (resolved && resolved->resolved) gmpunchi_uplink_set(&lobby->uplink, resolved->master, resolved->count, 4);
     if (lobby->uplink.count) gmpunchi_lobby_attempt(lobby);
     else if (resolved && resolved->resolved) gmpunchi_lobby_end(lobby, GMPUNCH_REASON_RESOLVE_FAILED);
@@ -5109,8 +5461,6 @@ GMPUNCHI_FN void gmpunchi_lobby_whole(gmpunch_lobby *lobby) {
     if (result < 0) {
         lobby->stats.malformed++;
         gmpunchi_log(&lobby->object, GMPUNCH_LOG_WARNING, GMPUNCH_LOG_ITEM_MALFORMED, "lobby entry passed over", NULL);
-    } else if (lobby->stats.entries == lobby->config.max_entries) {
-        gmpunchi_lobby_end(lobby, GMPUNCH_REASON_LIMIT);
     } else {
         gmpunch_buffer_init(&strings, lobby->strings, lobby->config.max_entry, 1);
         gmpunchi_encode_data(&strings, lobby->entry.data); /* shorter than its JSON */
@@ -5135,6 +5485,10 @@ GMPUNCHI_FN void gmpunchi_lobby_byte(gmpunch_lobby *lobby, uint8_t byte) {
         return;
     }
     if (scanned != GMPUNCHI_SCAN_ENTRY_END) return;
+    if (lobby->stats.entries + lobby->stats.malformed + lobby->stats.oversized == lobby->config.max_entries) {
+        gmpunchi_lobby_end(lobby, GMPUNCH_REASON_LIMIT);
+        return;
+    }
     if (!lobby->skipped) {
         gmpunchi_lobby_whole(lobby);
     } else {
@@ -5146,14 +5500,25 @@ GMPUNCHI_FN void gmpunchi_lobby_byte(gmpunch_lobby *lobby, uint8_t byte) {
     lobby->skipped = lobby->in_len = 0;
 }
 
+/* What the application took to read an entry does not count. */
+GMPUNCHI_FN void gmpunchi_lobby_postpone(gmpunch_lobby *lobby) {
+    if (lobby->held_at != GMPUNCHI_TIME_NEVER && lobby->give_up_at != GMPUNCHI_TIME_NEVER)
+        lobby->give_up_at += lobby->object.now - lobby->held_at;
+    lobby->held_at = GMPUNCHI_TIME_NEVER;
+}
+
 int32_t gmpunch_lobby_tcp_data(gmpunch_lobby *lobby, uint64_t now, uint32_t connection, const uint8_t *data, size_t len) {
     size_t at;
     if (!lobby || (!data && len)) return GMPUNCH_ERR_ARGUMENT;
     gmpunchi_advance(&lobby->object, now);
     if (!gmpunchi_uplink_is(&lobby->uplink, connection)) return GMPUNCH_ERR_CONNECTION;
     if (len > 0x7fffffffu) len = 0x7fffffffu;
-    for (at = 0; at < len && !lobby->ready && !lobby->ended; at++) gmpunchi_lobby_byte(lobby, data[at]);
-    lobby->stats.bytes += at;
+    gmpunchi_lobby_postpone(lobby);
+    for (at = 0; at < len && !lobby->ready && !lobby->ended; at++) {
+        if (lobby->stats.bytes++ < lobby->config.max_bytes) gmpunchi_lobby_byte(lobby, data[at]);
+        else gmpunchi_lobby_end(lobby, GMPUNCH_REASON_LIMIT);
+    }
+    if (lobby->ready && at < len) lobby->held_at = lobby->object.now;
     if (at && !lobby->ended) gmpunchi_lobby_heard(lobby);
     return (int32_t)(lobby->ended ? len : at); /* nothing follows the list */
 }
@@ -5185,6 +5550,14 @@ int32_t gmpunch_lobby_tcp_writable(gmpunch_lobby *lobby, uint64_t now, uint32_t 
 int32_t gmpunch_lobby_tick(gmpunch_lobby *lobby, uint64_t now) {
     if (!lobby) return GMPUNCH_ERR_ARGUMENT;
     now = gmpunchi_advance(&lobby->object, now);
+    if (lobby->held_at != GMPUNCHI_TIME_NEVER) {
+        gmpunchi_lobby_postpone(lobby);
+        lobby->held_at = now;
+    }
+    if (now >= lobby->give_up_at && !lobby->ready) {
+        gmpunchi_lobby_end(lobby, GMPUNCH_REASON_LIMIT);
+        return GMPUNCH_OK;
+    }
     if (now < lobby->silent_at) return GMPUNCH_OK;
     if (lobby->fetched || lobby->ready) { /* it was the application that took its time */
         gmpunchi_lobby_heard(lobby);
@@ -5196,7 +5569,10 @@ int32_t gmpunch_lobby_tick(gmpunch_lobby *lobby, uint64_t now) {
     return GMPUNCH_OK;
 }
 
-uint64_t gmpunch_lobby_next_deadline(const gmpunch_lobby *lobby) { return lobby ? lobby->silent_at : GMPUNCHI_TIME_NEVER; }
+uint64_t gmpunch_lobby_next_deadline(const gmpunch_lobby *lobby) {
+    if (!lobby) return GMPUNCHI_TIME_NEVER;
+    return lobby->ready ? lobby->silent_at : gmpunchi_earlier(lobby->silent_at, lobby->give_up_at);
+}
 
 int32_t gmpunch_lobby_next_transmit(gmpunch_lobby *lobby, gmpunch_transmit *transmit) {
     if (!lobby || !transmit) return GMPUNCH_ERR_ARGUMENT;
@@ -5255,9 +5631,12 @@ int32_t gmpunch_lobby_get_stats(const gmpunch_lobby *lobby, gmpunch_lobby_stats 
                                             from an older connection */
 #define GMPUNCHI_PORT_ALIVE_MS 30000u /* a host's port from which something came so recently is not exchanged */
 #define GMPUNCHI_HOST_STALE_MS \
-    200000u                       /* a host silent for longer gives way to another at the same IP; classic hosts
+    200000u                          /* a host silent for longer gives way to another at the same IP; classic hosts
                                             send a sign of life every three minutes */
-#define GMPUNCHI_MASTER_LINES 12u /* of the longest command */
+#define GMPUNCHI_COUNTERS 8192u      /* of each row of counters */
+#define GMPUNCHI_RATE_BURST_MS 2000u /* the commands of so long may come at once */
+#define GMPUNCHI_LOBBY_COST 10u      /* a list that must be made, in commands */
+#define GMPUNCHI_MASTER_LINES 12u    /* of the longest command */
 #define GMPUNCHI_MASTER_NAME_MAX 255u
 #define GMPUNCHI_LOBBY_KEPT 4u /* lists kept for the next request like them */
 #define GMPUNCHI_LOBBY_FRESH_MS \
@@ -5270,6 +5649,7 @@ typedef struct gmpunchi_site {
     gmpunch_address ip;
     uint32_t connections;
     uint32_t host_ports, client_ports; /* counts */
+    uint32_t lobby_bytes;              /* of lists that wait to be sent here */
     gmpunchi_list host_port;           /* ports of UDP "reg" */
     gmpunchi_list client_port;         /* ports of UDP "connect", oldest first */
     gmpunchi_list host;                /* registered connections, oldest first */
@@ -5279,10 +5659,9 @@ typedef struct gmpunchi_site {
 
 /* A UDP port that somebody announced. */
 typedef struct gmpunchi_port {
-    uint64_t seen_at;  /* announced last */
-    uint64_t heard_at; /* of a host: any datagram */
+    uint64_t seen_at; /* announced last */
+    uint64_t at;      /* of a host: of the last datagram, whatever it was; of a client: when a request took it */
     uint64_t expiry_since;
-    uint64_t used_at; /* of a client: when a request took it */
     uint32_t site;
     uint32_t owner; /* of a host: the connection that registered with it, or GMPUNCHI_NONE */
     gmpunchi_link site_link;
@@ -5301,57 +5680,65 @@ typedef struct gmpunchi_port {
    read it is also in the list of those. */
 enum { GMPUNCHI_TIMER_IDLE, GMPUNCHI_TIMER_HOST, GMPUNCHI_TIMERS };
 /* The state of output; those from READY on have a list each. Those whose next answer is a list that must be made come after
-   all that are ready. A host that was sent an introduction cools: what follows waits for introduction_gap_ms. */
+   all that are ready. One that can't be answered has failed and will be closed. A host that was sent an introduction cools:
+   what follows waits for introduction_gap_ms. */
 enum {
     GMPUNCHI_OUT_NONE,
     GMPUNCHI_OUT_BLOCKED,
     GMPUNCHI_OUT_READY,
     GMPUNCHI_OUT_MAKING,
+    GMPUNCHI_OUT_FAILED,
     GMPUNCHI_OUT_CLOSE,
     GMPUNCHI_OUT_COOLING,
     GMPUNCHI_OUTS
 };
 
+/* The begin of a command, as strings and an unfinished line, behind this struct. */
+typedef struct gmpunchi_partial {
+    uint32_t size; /* of all */
+    uint32_t len;
+    uint32_t line_start; /* of the unfinished line */
+} gmpunchi_partial;
+
+/* What the lobby has of a host; the eight data strings, each with its NUL, are behind this struct. */
+typedef struct gmpunchi_listing {
+    uint64_t created; /* Unix time, seconds */
+    uint32_t size;    /* of all */
+} gmpunchi_listing;
+
 typedef struct gmpunchi_connection {
-    gmpunch_address from;
-    uint32_t generation; /* 0: not in use */
-    uint32_t site;
-    uint64_t timer_since;
+    uint32_t site;        /* with the IP */
+    uint16_t from_port;   /* of the other side */
+    uint16_t generation;  /* 0: not in use */
+    uint64_t timer_since; /* of a host: its last sign of life, TCP or UDP */
     uint64_t command_since;
-    uint64_t active_at; /* last sign of life, TCP or UDP */
     uint64_t registered_at;
-    uint64_t stalled_since; /* enough was taken last of what waits */
-    uint64_t cooled_at;     /* the last introduction left */
-    uint64_t created;       /* of a listed host: Unix time, seconds */
+    uint64_t output_since; /* stalled: when enough was taken last of what waits; cooling: when the last introduction left */
     gmpunchi_link timer_link;
     gmpunchi_link command_link;
     gmpunchi_link site_link; /* in site->host */
     gmpunchi_link out_link;
     gmpunchi_link stall_link;
-    gmpunchi_link failed_link;
     gmpunchi_link listed_link;
     gmpunchi_list request; /* of this connection, oldest first */
     uint32_t requests;
     uint32_t owed; /* answers "not found" that follow those of the requests */
     uint32_t message_first, message_last, messages;
-    uint32_t port; /* of a host, GMPUNCHI_NONE while its UDP "reg" is missing */
+    uint32_t port;         /* of a host, GMPUNCHI_NONE while its UDP "reg" is missing */
+    uint32_t stalled_from; /* bytes of the first message that had been taken at output_since */
     uint8_t timer;
     uint8_t out;
     uint8_t is_host;
     uint8_t after_cr;
-    uint8_t command;    /* whose arguments are being read */
-    uint8_t arguments;  /* still to come */
-    uint8_t stalled;    /* in the list of those that take nothing */
-    uint8_t commanding; /* in the list of those in the middle of a command */
-    uint8_t failed;     /* could not be answered: in the list of those to be closed */
-    uint8_t sent_reg;   /* "reg" over TCP */
-    uint8_t streams;    /* of a host: "reg2" after "reg", it reads a stream */
-    uint8_t *in;        /* what was read of the command so far, as strings; NULL if nothing */
-    uint32_t in_len, in_size;
-    uint32_t line_start;   /* of the unfinished line in it */
-    uint32_t stalled_from; /* bytes of the first message that had been taken at stalled_since */
-    uint32_t data_size;
-    char *data; /* of a listed host: the eight strings, each with its NUL; NULL: not listed */
+    uint8_t command;           /* whose arguments are being read */
+    uint8_t arguments;         /* still to come */
+    uint8_t stalled;           /* in the list of those that take nothing */
+    uint8_t commanding;        /* in the list of those in the middle of a command */
+    uint8_t sent_reg;          /* "reg" over TCP */
+    uint8_t inherited;         /* of a host: nobody announced its port since it changed hands */
+    uint8_t streams;           /* of a host: "reg2" after "reg", it reads a stream */
+    gmpunchi_partial *in;      /* what was read of the command so far; NULL if nothing */
+    gmpunchi_listing *listing; /* of a host in the lobby; NULL: not listed */
 } gmpunchi_connection;
 
 /* A "connect" that is not answered yet. */
@@ -5384,6 +5771,7 @@ typedef struct gmpunchi_message {
     gmpunchi_text *text; /* NULL: what is in bytes */
     uint32_t next;
     uint32_t len, sent;
+    uint32_t charged; /* bytes of a list, in the site's lobby_bytes */
     uint8_t introduction;
     uint8_t bytes[GMPUNCHI_FOUND_MAX];
 } gmpunchi_message;
@@ -5400,11 +5788,13 @@ struct gmpunch_master {
     uint64_t key[2];
     uint32_t generation;
     gmpunchi_pool site, port, connection, request, message;
-    gmpunchi_map site_map; /* by ip */
+    gmpunchi_map site_map;                         /* by ip */
+    uint32_t subnet[2][GMPUNCHI_COUNTERS];         /* connections */
+    uint64_t commands_until[2][GMPUNCHI_COUNTERS]; /* microseconds, of IPs */
     gmpunchi_list timer[GMPUNCHI_TIMERS];
     gmpunchi_list commanding;
     gmpunchi_list out[GMPUNCHI_OUTS]; /* connections by their output */
-    gmpunchi_list stalled, failed;
+    gmpunchi_list stalled;
     uint32_t cooling_messages; /* connections that cool and have something to send */
     gmpunchi_list listed;      /* hosts of the lobby, in the order in which they came */
     uint32_t lobby_version;    /* counts its changes */
@@ -5420,6 +5810,7 @@ struct gmpunch_master {
     uint32_t work_size;
     int32_t no_events;
     uint64_t accept_at; /* with sockets: when accepting resumes, GMPUNCHI_TIME_NEVER if it never stopped */
+    int32_t unread;     /* ... something may be left to be read */
     gmpunchi_master_event event[GMPUNCHI_MASTER_EVENTS];
     uint32_t event_first, events;
 };
@@ -5502,6 +5893,26 @@ GMPUNCHI_FN void gmpunchi_master_refused(gmpunch_master *master, uint64_t *count
     gmpunchi_log(&master->object, GMPUNCH_LOG_WARNING, GMPUNCH_LOG_ITEM_REFUSED, text, address);
 }
 
+/* The other side of a connection. */
+GMPUNCHI_FN gmpunch_address gmpunchi_connection_from(const gmpunch_master *master, uint32_t index) {
+    const gmpunchi_connection *connection = gmpunchi_connection_at(master, index);
+    gmpunch_address from = gmpunchi_site_at(master, connection->site)->ip;
+    from.port = connection->from_port;
+    return from;
+}
+
+/* ... of which something is refused. */
+GMPUNCHI_FN void gmpunchi_connection_refused(gmpunch_master *master, uint32_t index, uint64_t *counter, const char *text) {
+    gmpunch_address from = gmpunchi_connection_from(master, index);
+    gmpunchi_master_refused(master, counter, text, &from);
+}
+
+/* Forgets what was read of a command. */
+GMPUNCHI_FN void gmpunchi_partial_drop(gmpunch_master *master, gmpunchi_connection *connection) {
+    if (connection->in) gmpunchi_master_release(master, connection->in, connection->in->size);
+    connection->in = NULL;
+}
+
 /* ---- sites ---- */
 
 /* The site of an IP, GMPUNCHI_NONE if nothing is known of it. */
@@ -5571,10 +5982,54 @@ GMPUNCHI_FN void gmpunchi_site_give(gmpunch_master *master, uint32_t index) {
     gmpunchi_pool_give(&master->site, index);
 }
 
+/* The two counters of an IP's first bytes, one in each row: others share one of them, but hardly both. */
+GMPUNCHI_FN void gmpunchi_counters(const gmpunch_master *master, const gmpunch_address *ip, size_t len, uint32_t slot[2]) {
+    uint8_t bytes[17];
+    uint64_t hash;
+    bytes[0] = ip->family;
+    memcpy(bytes + 1, ip->ip, len);
+    hash = gmpunchi_siphash(master->key, bytes, len + 1);
+    slot[0] = (uint32_t)(hash % GMPUNCHI_COUNTERS);
+    slot[1] = (uint32_t)((hash >> 32) % GMPUNCHI_COUNTERS);
+}
+
+GMPUNCHI_FN size_t gmpunchi_subnet_len(const gmpunch_address *ip) { return ip->family == 4 ? 3 : 6; }
+
+GMPUNCHI_FN int32_t gmpunchi_subnet_is_full(const gmpunch_master *master, const gmpunch_address *ip) {
+    uint32_t slot[2], most = master->config.max_connections_per_subnet;
+    gmpunchi_counters(master, ip, gmpunchi_subnet_len(ip), slot);
+    return master->subnet[0][slot[0]] >= most && master->subnet[1][slot[1]] >= most;
+}
+
+/* change: 1, or -1 */
+GMPUNCHI_FN void gmpunchi_subnet_count(gmpunch_master *master, const gmpunch_address *ip, int32_t change) {
+    uint32_t slot[2], row;
+    gmpunchi_counters(master, ip, gmpunchi_subnet_len(ip), slot);
+    for (row = 0; row < 2; row++) master->subnet[row][slot[row]] += (uint32_t)change;
+}
+
+/* Whether an IP sends this many commands more too fast. Its counters are the times when all would have been sent at
+   max_commands_per_second. */
+GMPUNCHI_FN int32_t gmpunchi_commands_are_fast(gmpunch_master *master, const gmpunch_address *ip, uint32_t commands) {
+    uint64_t now = master->object.now * 1000u, until;
+    uint32_t slot[2], row, cost;
+    if (master->config.max_commands_per_second == GMPUNCH_NEVER) return 0;
+    cost = 1000000u / master->config.max_commands_per_second * commands;
+    gmpunchi_counters(master, ip, sizeof ip->ip, slot);
+    until = gmpunchi_earlier(master->commands_until[0][slot[0]], master->commands_until[1][slot[1]]);
+    if (until > now && until - now + cost > GMPUNCHI_RATE_BURST_MS * 1000u) return 1;
+    for (row = 0; row < 2; row++) {
+        uint64_t *counter = &master->commands_until[row][slot[row]];
+        *counter = (*counter > now ? *counter : now) + cost;
+    }
+    return 0;
+}
+
 /* ---- output ---- */
 
 GMPUNCHI_FN void gmpunchi_out_enter(gmpunch_master *master, uint32_t index, uint8_t out) {
     gmpunchi_connection *connection = gmpunchi_connection_at(master, index);
+    if (connection->out == GMPUNCHI_OUT_FAILED && out != GMPUNCHI_OUT_NONE) return;
     if (connection->out == GMPUNCHI_OUT_COOLING && connection->messages) master->cooling_messages--;
     if (connection->out >= GMPUNCHI_OUT_READY)
         gmpunchi_list_remove(&master->out[connection->out], &master->connection, offsetof(gmpunchi_connection, out_link),
@@ -5586,7 +6041,7 @@ GMPUNCHI_FN void gmpunchi_out_enter(gmpunch_master *master, uint32_t index, uint
 }
 
 GMPUNCHI_FN uint64_t gmpunchi_cool_until(const gmpunch_master *master, uint32_t index) {
-    return gmpunchi_connection_at(master, index)->cooled_at + master->config.introduction_gap_ms;
+    return gmpunchi_connection_at(master, index)->output_since + master->config.introduction_gap_ms;
 }
 
 /* What was queued may leave, if anything was. */
@@ -5619,7 +6074,7 @@ GMPUNCHI_FN void gmpunchi_stall_enter(gmpunch_master *master, uint32_t index, ui
     gmpunchi_output_went(master, index);
     connection->stalled = 1;
     connection->stalled_from = sent;
-    connection->stalled_since = master->object.now;
+    connection->output_since = master->object.now;
     gmpunchi_list_append(&master->stalled, &master->connection, offsetof(gmpunchi_connection, stall_link), index);
 }
 
@@ -5630,7 +6085,7 @@ GMPUNCHI_FN uint32_t gmpunchi_message_begin(gmpunch_master *master, uint32_t ind
     if (connection->messages < master->config.max_messages_per_connection)
         message = gmpunchi_master_take(master, &master->message);
     if (message == GMPUNCHI_NONE) {
-        gmpunchi_master_refused(master, &master->stats.refused_messages, "message refused:", &connection->from);
+        gmpunchi_connection_refused(master, index, &master->stats.refused_messages, "message refused:");
         return message;
     }
     gmpunch_buffer_init(out, gmpunchi_message_at(master, message)->bytes, GMPUNCHI_FOUND_MAX, 1);
@@ -5718,6 +6173,7 @@ GMPUNCHI_FN void gmpunchi_message_pop(gmpunch_master *master, gmpunchi_connectio
     uint32_t message = connection->message_first;
     connection->message_first = gmpunchi_message_at(master, message)->next;
     connection->messages--;
+    gmpunchi_site_at(master, connection->site)->lobby_bytes -= gmpunchi_message_at(master, message)->charged;
     gmpunchi_text_drop(master, gmpunchi_message_at(master, message)->text);
     gmpunchi_pool_give(&master->message, message);
 }
@@ -5725,10 +6181,21 @@ GMPUNCHI_FN void gmpunchi_message_pop(gmpunch_master *master, gmpunchi_connectio
 /* A connection that can't be answered is closed by the next transmit, not at once: its end may fail others, and theirs others
    again. */
 GMPUNCHI_FN void gmpunchi_connection_fail(gmpunch_master *master, uint32_t index) {
-    gmpunchi_connection *connection = gmpunchi_connection_at(master, index);
-    if (connection->failed) return;
-    connection->failed = 1;
-    gmpunchi_list_append(&master->failed, &master->connection, offsetof(gmpunchi_connection, failed_link), index);
+    if (gmpunchi_connection_at(master, index)->out != GMPUNCHI_OUT_CLOSE)
+        gmpunchi_out_enter(master, index, GMPUNCHI_OUT_FAILED);
+}
+
+/* Counts a made list that waits for a connection: GMPUNCH_ERR_FULL if those of its site are too long. */
+GMPUNCHI_FN int32_t gmpunchi_message_charge(gmpunch_master *master, uint32_t index, uint32_t message_index) {
+    gmpunchi_site *site = gmpunchi_site_at(master, gmpunchi_connection_at(master, index)->site);
+    gmpunchi_message *message = gmpunchi_message_at(master, message_index);
+    uint32_t bytes = (uint32_t)message->text->out.used;
+    if (message->charged) return GMPUNCH_OK;
+    if (site->lobby_bytes && (uint64_t)site->lobby_bytes + bytes > master->config.max_lobby_memory_per_ip)
+        return GMPUNCH_ERR_FULL;
+    message->charged = bytes;
+    site->lobby_bytes += bytes;
+    return GMPUNCH_OK;
 }
 
 /* Queues a text; takes over the caller's reference. */
@@ -5742,6 +6209,10 @@ GMPUNCHI_FN void gmpunchi_answer_text(gmpunch_master *master, uint32_t index, gm
     }
     gmpunchi_message_at(master, message)->text = text;
     gmpunchi_message_end(master, index, message, text->made ? &text->out : &out);
+    if (text->made && gmpunchi_message_charge(master, index, message)) {
+        master->stats.refused_lobby++;
+        gmpunchi_connection_fail(master, index);
+    }
 }
 
 /* ---- timers ---- */
@@ -5786,7 +6257,6 @@ GMPUNCHI_FN void gmpunchi_command_enter(gmpunch_master *master, uint32_t index) 
 /* A sign of life of a host. */
 GMPUNCHI_FN void gmpunchi_connection_touch(gmpunch_master *master, uint32_t index) {
     gmpunchi_connection *connection = gmpunchi_connection_at(master, index);
-    connection->active_at = master->object.now;
     if (connection->timer == GMPUNCHI_TIMER_HOST) gmpunchi_timer_enter(master, index, GMPUNCHI_TIMER_HOST);
 }
 
@@ -5856,7 +6326,7 @@ GMPUNCHI_FN uint32_t gmpunchi_port_add(gmpunch_master *master, uint32_t site_ind
     port->number = number;
     port->of_host = of_host;
     port->owner = GMPUNCHI_NONE;
-    port->seen_at = port->heard_at = master->object.now;
+    port->seen_at = port->at = master->object.now;
     gmpunchi_list_append(of_host ? &site->host_port : &site->client_port, &master->port, offsetof(gmpunchi_port, site_link),
                          index);
     gmpunchi_port_expiry_enter(master, index);
@@ -5868,11 +6338,13 @@ GMPUNCHI_FN uint32_t gmpunchi_port_add(gmpunch_master *master, uint32_t site_ind
 /* Answers the requests that waited for a host of this site, as far as they can be now: see the requests below. */
 GMPUNCHI_FN void gmpunchi_site_settle(gmpunch_master *master, uint32_t site);
 
-GMPUNCHI_FN void gmpunchi_host_own_port(gmpunch_master *master, uint32_t host, uint32_t port) {
+/* announced: it was since it is without owner, or by its owner's successor. */
+GMPUNCHI_FN void gmpunchi_host_own_port(gmpunch_master *master, uint32_t host, uint32_t port, int32_t announced) {
     gmpunchi_port_expiry_leave(master, port);
     gmpunchi_port_at(master, port)->owner = host;
     gmpunchi_port_at(master, port)->fresh = 0;
     gmpunchi_connection_at(master, host)->port = port;
+    gmpunchi_connection_at(master, host)->inherited = !announced;
     gmpunchi_site_settle(master, gmpunchi_connection_at(master, host)->site);
 }
 
@@ -5891,7 +6363,7 @@ GMPUNCHI_FN int32_t gmpunchi_host_lacks_port(const gmpunch_master *master, const
     if (host->port == GMPUNCHI_NONE) return 1;
     port = gmpunchi_port_at(master, host->port);
     return master->object.now - host->registered_at <= GMPUNCHI_SAME_REG_MS && port->seen_at < offered->seen_at &&
-           port->seen_at + GMPUNCHI_SAME_REG_MS < host->registered_at;
+           (host->inherited || port->seen_at + GMPUNCHI_SAME_REG_MS < host->registered_at);
 }
 
 /* Gives a port without owner to a host of its site that lacks one: of those that registered just now the first, as ports
@@ -5906,30 +6378,33 @@ GMPUNCHI_FN void gmpunchi_port_offer(gmpunch_master *master, uint32_t port) {
     }
     if (host == GMPUNCHI_NONE) return;
     if (gmpunchi_connection_at(master, host)->port != GMPUNCHI_NONE) gmpunchi_host_disown_port(master, host);
-    gmpunchi_host_own_port(master, host, port);
+    gmpunchi_host_own_port(master, host, port, gmpunchi_port_at(master, port)->fresh);
+}
+
+/* The bytes of its strings. */
+GMPUNCHI_FN uint32_t gmpunchi_listing_bytes(const gmpunchi_listing *listing) {
+    return listing->size - (uint32_t)sizeof *listing;
 }
 
 /* Takes a host out of the lobby. */
 GMPUNCHI_FN void gmpunchi_host_unlist(gmpunch_master *master, uint32_t index) {
     gmpunchi_connection *host = gmpunchi_connection_at(master, index);
-    if (!host->data) return;
+    if (!host->listing) return;
     gmpunchi_list_remove(&master->listed, &master->connection, offsetof(gmpunchi_connection, listed_link), index);
-    gmpunchi_master_release(master, host->data, host->data_size);
-    master->stats.data_bytes -= host->data_size;
+    master->stats.data_bytes -= gmpunchi_listing_bytes(host->listing);
+    gmpunchi_master_release(master, host->listing, host->listing->size);
     master->stats.listed--;
     master->lobby_version++;
-    host->data = NULL;
+    host->listing = NULL;
 }
 
 /* Gives the place of a host in the lobby to another connection of the same. */
 GMPUNCHI_FN void gmpunchi_host_relist(gmpunch_master *master, uint32_t old, uint32_t index) {
     gmpunchi_connection *from = gmpunchi_connection_at(master, old), *to = gmpunchi_connection_at(master, index);
-    if (!from->data || to->data) return;
+    if (!from->listing || to->listing) return;
     gmpunchi_list_replace(&master->listed, &master->connection, offsetof(gmpunchi_connection, listed_link), old, index);
-    to->data = from->data;
-    to->data_size = from->data_size;
-    to->created = from->created;
-    from->data = NULL;
+    to->listing = from->listing;
+    from->listing = NULL;
 }
 
 GMPUNCHI_FN int32_t gmpunchi_master_has_lobby(const gmpunch_master *master) {
@@ -5939,40 +6414,48 @@ GMPUNCHI_FN int32_t gmpunchi_master_has_lobby(const gmpunch_master *master) {
 /* A "reg2": its strings for the lobby. */
 GMPUNCHI_FN void gmpunchi_host_list(gmpunch_master *master, uint32_t index, const gmpunchi_registration *registration) {
     gmpunchi_connection *host = gmpunchi_connection_at(master, index);
-    size_t len[GMPUNCH_DATA_STRINGS], size = 0, at = 0;
-    uint64_t before = host->data ? host->data_size : 0;
-    char *data = NULL;
+    gmpunchi_listing *listing = NULL, *old = host->listing;
+    uint64_t before = old ? gmpunchi_listing_bytes(old) : 0;
+    size_t size = 0;
+    char *text;
     uint32_t i;
     if (!gmpunchi_master_has_lobby(master)) return;
-    for (i = 0; i < GMPUNCH_DATA_STRINGS; i++) size += len[i] = strlen(registration->data[i]) + 1;
+    for (i = 0; i < GMPUNCH_DATA_STRINGS; i++) size += strlen(registration->data[i]) + 1;
     if (master->stats.data_bytes - before + size <= master->config.max_data)
-        data = (char *)gmpunchi_master_alloc(master, size);
-    if (!data) {
-        gmpunchi_master_refused(master, &master->stats.refused_data, "host not listed:", &host->from);
+        listing = (gmpunchi_listing *)gmpunchi_master_alloc(master, sizeof *listing + size);
+    if (!listing) {
+        gmpunchi_connection_refused(master, index, &master->stats.refused_data, "host not listed:");
         gmpunchi_host_unlist(master, index);
         return;
     }
-    for (i = 0; i < GMPUNCH_DATA_STRINGS; at += len[i++]) memcpy(data + at, registration->data[i], len[i]);
-    if (before == size && memcmp(data, host->data, size) == 0) { /* said again */
-        gmpunchi_master_release(master, data, size);
+    listing->size = (uint32_t)(sizeof *listing + size);
+    text = (char *)(listing + 1);
+    for (i = 0; i < GMPUNCH_DATA_STRINGS; i++) {
+        size_t len = strlen(registration->data[i]) + 1;
+        memcpy(text, registration->data[i], len);
+        text += len;
+    }
+    if (before == size && memcmp(listing + 1, old + 1, size) == 0) { /* said again */
+        gmpunchi_master_release(master, listing, listing->size);
         return;
     }
-    if (before) {
-        gmpunchi_master_release(master, host->data, host->data_size);
+    if (old) {
+        listing->created = old->created;
+        gmpunchi_master_release(master, old, old->size);
     } else {
         gmpunchi_list_append(&master->listed, &master->connection, offsetof(gmpunchi_connection, listed_link), index);
-        host->created = master->unix_time ? master->unix_time + (master->object.now - master->unix_at) / 1000 : 0;
+        listing->created = master->unix_time ? master->unix_time + (master->object.now - master->unix_at) / 1000 : 0;
         master->stats.listed++;
     }
     master->stats.data_bytes += size - before;
     master->lobby_version++;
-    host->data = data;
-    host->data_size = (uint32_t)size;
+    host->listing = listing;
 }
 
 /* Ends a registration; the connection may live on. Its port waits for the host to come back. */
 GMPUNCHI_FN void gmpunchi_host_remove(gmpunch_master *master, uint32_t index, int32_t reason) {
     gmpunchi_connection *connection = gmpunchi_connection_at(master, index);
+    gmpunch_address from = gmpunchi_connection_from(master, index);
     uint32_t port = connection->port;
     if (!connection->is_host) return;
     connection->is_host = 0;
@@ -5985,14 +6468,14 @@ GMPUNCHI_FN void gmpunchi_host_remove(gmpunch_master *master, uint32_t index, in
         gmpunchi_port_offer(master, port);
     }
     gmpunchi_site_settle(master, connection->site);
-    gmpunchi_master_push(master, GMPUNCH_EVENT_HOST_REMOVED, reason, &connection->from, NULL);
-    gmpunchi_log(&master->object, GMPUNCH_LOG_INFO, GMPUNCH_LOG_ITEM_PEER, "host removed:", &connection->from);
+    gmpunchi_master_push(master, GMPUNCH_EVENT_HOST_REMOVED, reason, &from, NULL);
+    gmpunchi_log(&master->object, GMPUNCH_LOG_INFO, GMPUNCH_LOG_ITEM_PEER, "host removed:", &from);
 }
 
 /* The port that a registering host most likely announced, of those without owner and, for a host without any port, those
    that were announced again since their owner registered: that owner is then an old connection of the same host. Of the
-   announcements that may still be in flight together with their registrations the first, as both come in the same order;
-   otherwise the latest. */
+   announcements that may still be in flight together with their registrations the first, as both come in the same order: not
+   one of an owner that is gone, with which this host need have nothing in common. Otherwise the latest. */
 GMPUNCHI_FN uint32_t gmpunchi_host_choose_port(const gmpunch_master *master, const gmpunchi_connection *host) {
     const gmpunchi_site *site = gmpunchi_site_at(master, host->site);
     uint64_t now = master->object.now, first_at = GMPUNCHI_TIME_NEVER, latest_at = 0;
@@ -6000,11 +6483,12 @@ GMPUNCHI_FN uint32_t gmpunchi_host_choose_port(const gmpunch_master *master, con
     for (index = site->host_port.head; index != GMPUNCHI_NONE; index = gmpunchi_port_at(master, index)->site_link.next) {
         const gmpunchi_port *port = gmpunchi_port_at(master, index);
         uint64_t at = port->fresh ? port->fresh_at : port->seen_at;
+        int32_t gone = !port->fresh && port->owner == GMPUNCHI_NONE;
         if (port->owner != GMPUNCHI_NONE &&
             (host->port != GMPUNCHI_NONE || now - port->seen_at > GMPUNCHI_CLAIM_MS ||
              port->seen_at <= gmpunchi_connection_at(master, port->owner)->registered_at + GMPUNCHI_SAME_REG_MS))
             continue;
-        if (now - at <= GMPUNCHI_IN_FLIGHT_MS && at < first_at) {
+        if (!gone && now - at <= GMPUNCHI_IN_FLIGHT_MS && at < first_at) {
             first = index;
             first_at = at;
         }
@@ -6022,24 +6506,27 @@ GMPUNCHI_FN int32_t gmpunchi_host_keeps_port(const gmpunch_master *master, const
                                              uint64_t before) {
     const gmpunchi_port *port = gmpunchi_port_at(master, host->port);
     return master->object.now - before <= GMPUNCHI_SAME_REG_MS || port->seen_at > before + GMPUNCHI_SAME_REG_MS ||
-           master->object.now - port->heard_at <= GMPUNCHI_PORT_ALIVE_MS;
+           master->object.now - port->at <= GMPUNCHI_PORT_ALIVE_MS;
 }
 
 /* A TCP "reg" or "reg2". */
 GMPUNCHI_FN void gmpunchi_host_add(gmpunch_master *master, uint32_t index) {
     gmpunchi_connection *host = gmpunchi_connection_at(master, index);
+    gmpunch_address from = gmpunchi_connection_from(master, index);
     uint64_t before = host->registered_at;
     uint32_t port;
+    int32_t announced;
     master->stats.registrations++;
-    host->active_at = host->registered_at = master->object.now;
+    host->registered_at = master->object.now;
+    gmpunchi_timer_enter(master, index, GMPUNCHI_TIMER_HOST);
     if (!host->is_host) {
         host->is_host = 1;
         host->port = GMPUNCHI_NONE;
         master->stats.hosts++;
         gmpunchi_list_append(&gmpunchi_site_at(master, host->site)->host, &master->connection,
                              offsetof(gmpunchi_connection, site_link), index);
-        gmpunchi_master_push(master, GMPUNCH_EVENT_HOST_ADDED, GMPUNCH_REASON_NONE, &host->from, NULL);
-        gmpunchi_log(&master->object, GMPUNCH_LOG_INFO, GMPUNCH_LOG_ITEM_PEER, "host registered:", &host->from);
+        gmpunchi_master_push(master, GMPUNCH_EVENT_HOST_ADDED, GMPUNCH_REASON_NONE, &from, NULL);
+        gmpunchi_log(&master->object, GMPUNCH_LOG_INFO, GMPUNCH_LOG_ITEM_PEER, "host registered:", &from);
     } else if (host->port != GMPUNCHI_NONE && gmpunchi_host_keeps_port(master, host, before)) {
         return;
     }
@@ -6051,6 +6538,7 @@ GMPUNCHI_FN void gmpunchi_host_add(gmpunch_master *master, uint32_t index) {
         gmpunchi_host_disown_port(master, index);
         gmpunchi_port_remove(master, old);
     }
+    announced = gmpunchi_port_at(master, port)->fresh || gmpunchi_port_at(master, port)->owner != GMPUNCHI_NONE;
     if (gmpunchi_port_at(master, port)->owner != GMPUNCHI_NONE) {
         uint32_t old_host = gmpunchi_port_at(master, port)->owner;
         gmpunchi_host_relist(master, old_host, index);
@@ -6058,7 +6546,7 @@ GMPUNCHI_FN void gmpunchi_host_add(gmpunch_master *master, uint32_t index) {
         gmpunchi_host_remove(master, old_host, GMPUNCH_REASON_REPLACED);
         gmpunchi_timer_enter(master, old_host, GMPUNCHI_TIMER_IDLE);
     }
-    gmpunchi_host_own_port(master, index, port);
+    gmpunchi_host_own_port(master, index, port, announced);
 }
 
 /* The host that answers for an IP: the one that registered first, so that a second behind the same router does not disturb
@@ -6075,8 +6563,8 @@ GMPUNCHI_FN uint32_t gmpunchi_host_pick(const gmpunch_master *master, const gmpu
             *incomplete = 1;
             continue;
         }
-        if (master->object.now - candidate->active_at <= GMPUNCHI_HOST_STALE_MS) return host;
-        if (best == GMPUNCHI_NONE || candidate->active_at > gmpunchi_connection_at(master, best)->active_at) best = host;
+        if (master->object.now - candidate->timer_since <= GMPUNCHI_HOST_STALE_MS) return host;
+        if (best == GMPUNCHI_NONE || candidate->timer_since > gmpunchi_connection_at(master, best)->timer_since) best = host;
     }
     return best;
 }
@@ -6114,7 +6602,7 @@ GMPUNCHI_FN void gmpunchi_request_use(gmpunch_master *master, uint32_t index, ui
     request->port = port->number;
     port->used = port->pending = 1;
     port->again = 0;
-    port->used_at = master->object.now;
+    port->at = master->object.now;
 }
 
 GMPUNCHI_FN void gmpunchi_request_wanted_leave(gmpunch_master *master, uint32_t index) {
@@ -6135,7 +6623,7 @@ GMPUNCHI_FN void gmpunchi_request_remove(gmpunch_master *master, uint32_t index)
     else port = gmpunchi_port_find(master, &site->client_port, (uint16_t)request->port);
     if (port != GMPUNCHI_NONE) { /* the client may go on announcing until it has the answer */
         gmpunchi_port_at(master, port)->pending = 0;
-        gmpunchi_port_at(master, port)->used_at = master->object.now;
+        gmpunchi_port_at(master, port)->at = master->object.now;
     }
     gmpunchi_request_wanted_leave(master, index);
     if (!request->expired)
@@ -6164,18 +6652,17 @@ GMPUNCHI_FN int32_t gmpunchi_request_is_decided(gmpunch_master *master, uint32_t
 
 /* Introduces client and host, or says that there is none. An error if the client could not even be told that. */
 GMPUNCHI_FN int32_t gmpunchi_request_answer(gmpunch_master *master, const gmpunchi_request *request, uint32_t host) {
-    const gmpunchi_connection *connection = gmpunchi_connection_at(master, request->connection);
-    gmpunch_address client = connection->from, server = request->target;
+    gmpunch_address from = gmpunchi_connection_from(master, request->connection), client = from, server = request->target;
     int32_t refused = host == GMPUNCHI_NONE;
     client.port = request->port == GMPUNCHI_NONE ? 0 : (uint16_t)request->port;
     if (!refused) {
-        server = gmpunchi_connection_at(master, host)->from;
+        server = gmpunchi_connection_from(master, host);
         server.port = gmpunchi_port_at(master, gmpunchi_connection_at(master, host)->port)->number;
         /* the host first: a host that can't be told must not be promised */
         if (client.port) refused = gmpunchi_answer_found(master, host, &client, 1) != GMPUNCH_OK;
     }
     if (refused) {
-        gmpunchi_master_push(master, GMPUNCH_EVENT_NOT_FOUND, GMPUNCH_REASON_HOST_NOT_FOUND, &connection->from, &server);
+        gmpunchi_master_push(master, GMPUNCH_EVENT_NOT_FOUND, GMPUNCH_REASON_HOST_NOT_FOUND, &from, &server);
         return gmpunchi_answer_not_found(master, request->connection);
     }
     if (client.port) master->stats.introductions++;
@@ -6223,7 +6710,7 @@ GMPUNCHI_FN void gmpunchi_request_add(gmpunch_master *master, uint32_t index, co
     if (connection->requests < master->config.max_requests_per_connection && !connection->owed)
         request_index = gmpunchi_master_take(master, &master->request);
     if (request_index == GMPUNCHI_NONE) {
-        gmpunchi_master_refused(master, &master->stats.refused_requests, "request refused:", &connection->from);
+        gmpunchi_connection_refused(master, index, &master->stats.refused_requests, "request refused:");
         connection->owed++;
         gmpunchi_requests_settle(master, index);
         return;
@@ -6265,7 +6752,7 @@ GMPUNCHI_FN void gmpunchi_request_expire(gmpunch_master *master, uint32_t index)
 /* ---- connections ---- */
 
 GMPUNCHI_FN uint32_t gmpunchi_connection_id(const gmpunch_master *master, uint32_t index) {
-    return gmpunchi_connection_at(master, index)->generation << 22 | index;
+    return (uint32_t)gmpunchi_connection_at(master, index)->generation << 22 | index;
 }
 
 /* The place of a connection's id, GMPUNCHI_NONE if it is gone. */
@@ -6290,9 +6777,6 @@ GMPUNCHI_FN void gmpunchi_connection_clear(gmpunch_master *master, uint32_t inde
     /* requests before the host: its end settles what others asked, and this one may have asked for itself */
     while (connection->request.head != GMPUNCHI_NONE) gmpunchi_request_remove(master, connection->request.head);
     connection->owed = 0;
-    if (connection->failed)
-        gmpunchi_list_remove(&master->failed, &master->connection, offsetof(gmpunchi_connection, failed_link), index);
-    connection->failed = 0;
     gmpunchi_host_remove(master, index, reason);
     gmpunchi_out_enter(master, index, GMPUNCHI_OUT_NONE);
     while (connection->messages) gmpunchi_message_pop(master, connection);
@@ -6300,21 +6784,23 @@ GMPUNCHI_FN void gmpunchi_connection_clear(gmpunch_master *master, uint32_t inde
     gmpunchi_stall_leave(master, index);
     gmpunchi_command_leave(master, index);
     gmpunchi_timer_leave(master, index);
-    gmpunchi_master_release(master, connection->in, connection->in_size);
-    connection->in = NULL;
-    gmpunchi_site_at(master, connection->site)->connections--;
-    gmpunchi_site_give(master, connection->site);
+    gmpunchi_partial_drop(master, connection);
     master->stats.connections--;
 }
 
+/* Forgets its place and, with its last, its site. */
 GMPUNCHI_FN void gmpunchi_connection_give(gmpunch_master *master, uint32_t index) {
+    uint32_t site = gmpunchi_connection_at(master, index)->site;
+    gmpunchi_site_at(master, site)->connections--;
+    gmpunchi_subnet_count(master, &gmpunchi_site_at(master, site)->ip, -1);
+    gmpunchi_site_give(master, site);
     gmpunchi_connection_at(master, index)->generation = 0;
     gmpunchi_pool_give(&master->connection, index);
 }
 
 /* Closes from this side: the id is valid until the transmit that says so. */
 GMPUNCHI_FN void gmpunchi_connection_close(gmpunch_master *master, uint32_t index, uint64_t *counter, int32_t reason) {
-    gmpunchi_master_refused(master, counter, gmpunch_reason_name(reason), &gmpunchi_connection_at(master, index)->from);
+    gmpunchi_connection_refused(master, index, counter, gmpunch_reason_name(reason));
     gmpunchi_connection_clear(master, index, reason);
     gmpunchi_out_enter(master, index, GMPUNCHI_OUT_CLOSE);
 }
@@ -6324,22 +6810,22 @@ GMPUNCHI_FN void gmpunchi_connection_close(gmpunch_master *master, uint32_t inde
 /* A host that fell silent while another behind the same IP did not: most likely what is left of a connection of that one. */
 GMPUNCHI_FN int32_t gmpunchi_host_is_ghost(const gmpunch_master *master, const gmpunchi_connection *host) {
     uint32_t index;
-    if (master->object.now - host->active_at <= GMPUNCHI_HOST_STALE_MS) return 0;
+    if (master->object.now - host->timer_since <= GMPUNCHI_HOST_STALE_MS) return 0;
     for (index = gmpunchi_site_at(master, host->site)->host.head; index != GMPUNCHI_NONE;
          index = gmpunchi_connection_at(master, index)->site_link.next)
-        if (master->object.now - gmpunchi_connection_at(master, index)->active_at <= GMPUNCHI_HOST_STALE_MS) return 1;
+        if (master->object.now - gmpunchi_connection_at(master, index)->timer_since <= GMPUNCHI_HOST_STALE_MS) return 1;
     return 0;
 }
 
 /* Data string 0 to 7. */
 GMPUNCHI_FN const char *gmpunchi_host_string(const gmpunchi_connection *host, uint32_t number) {
-    const char *text = host->data;
+    const char *text = (const char *)(host->listing + 1);
     while (number--) text += strlen(text) + 1;
     return text;
 }
 
 GMPUNCHI_FN int32_t gmpunchi_host_matches(const gmpunchi_connection *host, const gmpunchi_lobby_request *request) {
-    const char *text = host->data;
+    const char *text = (const char *)(host->listing + 1);
     uint32_t i;
     for (i = 0; i < GMPUNCH_DATA_STRINGS; i++, text += strlen(text) + 1)
         if (request->filter[i][0] && strcmp(request->filter[i], text) != 0) return 0;
@@ -6426,15 +6912,16 @@ GMPUNCHI_FN int32_t gmpunchi_lobby_write(gmpunch_master *master, gmpunch_buffer 
     gmpunchi_lobby_entry entry;
     size_t room = end_len + 2, mark;
     uint32_t i, k;
-    for (i = 0; i < picks->count; i++) room += gmpunchi_connection_at(master, picks->item[i].host)->data_size + entry_len;
+    for (i = 0; i < picks->count; i++)
+        room += gmpunchi_listing_bytes(gmpunchi_connection_at(master, picks->item[i].host)->listing) + entry_len;
     if (gmpunchi_buffer_grow(out, room < out->limit ? room : out->limit)) return GMPUNCH_ERR_MEMORY;
     out->limit -= end_len;
     gmpunchi_encode_lobby_begin(out);
     for (i = 0; i < picks->count && !out->error; i++) {
         const gmpunchi_connection *host = gmpunchi_connection_at(master, picks->item[i].host);
-        const char *text = host->data;
-        entry.ip = host->from;
-        entry.created = host->created;
+        const char *text = (const char *)(host->listing + 1);
+        entry.ip = gmpunchi_connection_from(master, picks->item[i].host);
+        entry.created = host->listing->created;
         for (k = 0; k < GMPUNCH_DATA_STRINGS; k++, text += strlen(text) + 1) entry.data[k] = text;
         mark = out->position;
         gmpunchi_encode_lobby_entry(out, &entry, i == 0);
@@ -6507,6 +6994,16 @@ GMPUNCHI_FN gmpunchi_text *gmpunchi_lobby_kept(const gmpunch_master *master, con
     return NULL;
 }
 
+/* Whether a command, which costs as much as so many, is not too fast for its IP; otherwise a host's is ignored, and any
+   other connection closed. */
+GMPUNCHI_FN int32_t gmpunchi_command_is_allowed(gmpunch_master *master, uint32_t index, uint32_t commands) {
+    const gmpunchi_connection *connection = gmpunchi_connection_at(master, index);
+    if (!gmpunchi_commands_are_fast(master, &gmpunchi_site_at(master, connection->site)->ip, commands)) return 1;
+    if (connection->is_host) gmpunchi_connection_refused(master, index, &master->stats.refused_commands, "too fast:");
+    else gmpunchi_connection_close(master, index, &master->stats.refused_commands, GMPUNCH_REASON_LIMIT);
+    return 0;
+}
+
 /* A "lobby2". */
 GMPUNCHI_FN void gmpunchi_lobby_ask(gmpunch_master *master, uint32_t index, const char *arguments, size_t len) {
     gmpunchi_lobby_request request;
@@ -6518,11 +7015,11 @@ GMPUNCHI_FN void gmpunchi_lobby_ask(gmpunch_master *master, uint32_t index, cons
     gmpunchi_decode_lobby_request(arguments, len, &request);
     text = gmpunchi_lobby_kept(master, &request);
     if (!text) {
+        if (!gmpunchi_command_is_allowed(master, index, GMPUNCHI_LOBBY_COST - 1)) return;
         for (i = 0; i < GMPUNCH_DATA_STRINGS; i++) filters_len += strlen(request.filter[i]) + 1;
         text = gmpunchi_text_new(master, &request, filters_len);
         if (!text) {
-            gmpunchi_master_refused(master, &master->stats.refused_lobby,
-                                    "no memory for a lobby list:", &gmpunchi_connection_at(master, index)->from);
+            gmpunchi_connection_refused(master, index, &master->stats.refused_lobby, "no memory for a lobby list:");
             gmpunchi_connection_fail(master, index);
             return;
         }
@@ -6557,12 +7054,14 @@ GMPUNCHI_FN void gmpunchi_answer_about(gmpunch_master *master, uint32_t index, u
 
 GMPUNCHI_FN void gmpunchi_command_run(gmpunch_master *master, uint32_t index, uint8_t command, const char *arguments,
                                       size_t len) {
+    gmpunchi_connection *connection = gmpunchi_connection_at(master, index);
     gmpunchi_registration registration;
     int64_t minimum[3];
     gmpunch_address target;
+    if (command != GMPUNCHI_COMMAND_PING && !gmpunchi_command_is_allowed(master, index, 1)) return;
     switch (command) {
     case GMPUNCHI_COMMAND_REG:
-        gmpunchi_connection_at(master, index)->sent_reg = 1;
+        connection->sent_reg = 1;
         gmpunchi_host_add(master, index);
         break;
     case GMPUNCHI_COMMAND_REG2:
@@ -6574,7 +7073,7 @@ GMPUNCHI_FN void gmpunchi_command_run(gmpunch_master *master, uint32_t index, ui
         if (gmpunchi_version_is_below(registration.version, minimum))
             gmpunchi_connection_close(master, index, &master->stats.closed_version, GMPUNCH_REASON_VERSION);
         else {
-            gmpunchi_connection_at(master, index)->streams = gmpunchi_connection_at(master, index)->sent_reg;
+            connection->streams = connection->sent_reg;
             gmpunchi_host_add(master, index);
             gmpunchi_host_list(master, index, &registration);
         }
@@ -6597,14 +7096,15 @@ GMPUNCHI_FN void gmpunchi_command_run(gmpunch_master *master, uint32_t index, ui
 /* What is read of a command: its text in master->work, complete arguments as strings, then the unfinished line. */
 typedef struct gmpunchi_reading {
     uint32_t used;
+    uint32_t line_start;
     int32_t completed; /* a command was, in this read */
 } gmpunchi_reading;
 
 /* A line is complete. */
 GMPUNCHI_FN void gmpunchi_line_run(gmpunch_master *master, uint32_t index, gmpunchi_reading *reading) {
     gmpunchi_connection *connection = gmpunchi_connection_at(master, index);
-    const char *line = (const char *)master->work + connection->line_start;
-    uint32_t len = reading->used - connection->line_start;
+    const char *line = (const char *)master->work + reading->line_start;
+    uint32_t len = reading->used - reading->line_start;
     const gmpunchi_command *found;
     uint8_t command = connection->command;
     if (command == GMPUNCHI_COMMAND_NONE) {
@@ -6621,10 +7121,10 @@ GMPUNCHI_FN void gmpunchi_line_run(gmpunch_master *master, uint32_t index, gmpun
         return;
     }
     master->work[reading->used++] = 0;
-    connection->line_start = reading->used;
+    reading->line_start = reading->used;
     if (--connection->arguments) return;
     connection->command = GMPUNCHI_COMMAND_NONE;
-    connection->line_start = 0;
+    reading->line_start = 0;
     reading->completed = 1;
     len = reading->used;
     reading->used = 0;
@@ -6632,21 +7132,20 @@ GMPUNCHI_FN void gmpunchi_line_run(gmpunch_master *master, uint32_t index, gmpun
 }
 
 /* Keeps an unfinished command until more comes. */
-GMPUNCHI_FN int32_t gmpunchi_reading_keep(gmpunch_master *master, gmpunchi_connection *connection, uint32_t used) {
-    uint32_t size = connection->in_size;
-    if (used > size || (used == 0 && size)) {
-        gmpunchi_master_release(master, connection->in, size);
-        connection->in = NULL;
-        connection->in_size = 0;
-        for (size = 64; size < used; size *= 2) {}
-        if (used) {
-            connection->in = (uint8_t *)gmpunchi_master_alloc(master, size);
-            if (!connection->in) return GMPUNCH_ERR_MEMORY;
-            connection->in_size = size;
-        }
+GMPUNCHI_FN int32_t gmpunchi_reading_keep(gmpunch_master *master, gmpunchi_connection *connection,
+                                          const gmpunchi_reading *reading) {
+    uint32_t size = 64, needed = (uint32_t)sizeof *connection->in + reading->used;
+    if (connection->in && (connection->in->size < needed || !reading->used)) gmpunchi_partial_drop(master, connection);
+    if (!reading->used) return GMPUNCH_OK;
+    if (!connection->in) {
+        while (size < needed) size *= 2;
+        connection->in = (gmpunchi_partial *)gmpunchi_master_alloc(master, size);
+        if (!connection->in) return GMPUNCH_ERR_MEMORY;
+        connection->in->size = size;
     }
-    connection->in_len = used;
-    if (used) memcpy(connection->in, master->work, used);
+    connection->in->len = reading->used;
+    connection->in->line_start = reading->line_start;
+    memcpy(connection->in + 1, master->work, reading->used);
     return GMPUNCH_OK;
 }
 
@@ -6663,14 +7162,18 @@ int32_t gmpunch_master_tcp_data(gmpunch_master *master, uint64_t now, uint32_t c
     connection = gmpunchi_connection_at(master, index);
     master->stats.tcp_bytes_in += len;
     reading.completed = 0;
-    reading.used = connection->in_len;
-    if (reading.used) memcpy(master->work, connection->in, reading.used);
+    reading.used = reading.line_start = 0;
+    if (connection->in) {
+        reading.used = connection->in->len;
+        reading.line_start = connection->in->line_start;
+        memcpy(master->work, connection->in + 1, reading.used);
+    }
     for (i = 0; i < len && connection->out != GMPUNCHI_OUT_CLOSE; i++) {
         int32_t kind = gmpunchi_decode_line_byte(&connection->after_cr, data[i]);
         if (kind == GMPUNCHI_LINE_END) {
             gmpunchi_line_run(master, index, &reading);
         } else if (kind == GMPUNCHI_LINE_BYTE) {
-            if (reading.used - connection->line_start == master->config.max_line) {
+            if (reading.used - reading.line_start == master->config.max_line) {
                 gmpunchi_connection_close(master, index, &master->stats.closed_line, GMPUNCH_REASON_LIMIT);
                 break;
             }
@@ -6678,11 +7181,10 @@ int32_t gmpunch_master_tcp_data(gmpunch_master *master, uint64_t now, uint32_t c
         }
     }
     if (connection->out == GMPUNCHI_OUT_CLOSE) return GMPUNCH_OK;
-    if (gmpunchi_reading_keep(master, connection, reading.used)) {
+    if (gmpunchi_reading_keep(master, connection, &reading)) {
         gmpunchi_connection_close(master, index, &master->stats.closed_full, GMPUNCH_REASON_LIMIT);
         return GMPUNCH_OK;
     }
-    connection->active_at = master->object.now;
     /* bytes of a command do not give it more time, nor unknown lines, whole or in pieces, an idle connection */
     if (!connection->command && !reading.used) gmpunchi_command_leave(master, index);
     else if (!connection->commanding || reading.completed) gmpunchi_command_enter(master, index);
@@ -6706,6 +7208,15 @@ int32_t gmpunch_master_tcp_accepted(gmpunch_master *master, uint64_t now, const 
         gmpunchi_master_refused(master, &master->stats.refused_connections, "connection refused:", &normal);
         return GMPUNCH_ERR_FULL;
     }
+    if (master->stats.connections - master->stats.hosts >= master->config.max_waiting_connections) {
+        gmpunchi_master_refused(master, &master->stats.refused_connections_waiting, "connection refused:", &normal);
+        return GMPUNCH_ERR_FULL;
+    }
+    if (gmpunchi_subnet_is_full(master, &normal)) {
+        gmpunchi_master_refused(master, &master->stats.refused_connections_subnet, "too many connections of the subnet of",
+                                &normal);
+        return GMPUNCH_ERR_FULL;
+    }
     site = gmpunchi_site_get(master, &normal);
     if (site == GMPUNCHI_NONE) return GMPUNCH_ERR_MEMORY;
     if (gmpunchi_site_at(master, site)->connections >= master->config.max_connections_per_ip) {
@@ -6718,14 +7229,14 @@ int32_t gmpunch_master_tcp_accepted(gmpunch_master *master, uint64_t now, const 
         return GMPUNCH_ERR_MEMORY;
     }
     added = gmpunchi_connection_at(master, index);
-    added->from = normal;
     added->site = site;
+    added->from_port = normal.port;
     added->port = GMPUNCHI_NONE;
-    added->active_at = master->object.now;
     master->generation = master->generation % 1023 + 1;
-    added->generation = master->generation;
+    added->generation = (uint16_t)master->generation;
     gmpunchi_list_init(&added->request);
     gmpunchi_site_at(master, site)->connections++;
+    gmpunchi_subnet_count(master, &normal, 1);
     gmpunchi_timer_start(master, index, GMPUNCHI_TIMER_IDLE);
     master->stats.connections++;
     master->stats.accepted++;
@@ -6765,8 +7276,9 @@ GMPUNCHI_FN void gmpunchi_udp_reg(gmpunch_master *master, const gmpunch_address 
         }
     }
     port = gmpunchi_port_at(master, index);
-    port->seen_at = port->heard_at = master->object.now;
+    port->seen_at = port->at = master->object.now;
     if (port->owner != GMPUNCHI_NONE) {
+        gmpunchi_connection_at(master, port->owner)->inherited = 0;
         gmpunchi_connection_touch(master, port->owner);
         return;
     }
@@ -6783,8 +7295,8 @@ GMPUNCHI_FN void gmpunchi_udp_reg(gmpunch_master *master, const gmpunch_address 
 GMPUNCHI_FN int32_t gmpunchi_port_is_retry(const gmpunch_master *master, const gmpunchi_port *port, uint32_t waiting) {
     uint64_t now = master->object.now;
     if (port->pending) return 0;
-    return now - port->used_at > GMPUNCHI_USED_PORT_MS ||
-           (now - port->used_at > GMPUNCHI_RETRY_MS && waiting != GMPUNCHI_NONE &&
+    return now - port->at > GMPUNCHI_USED_PORT_MS ||
+           (now - port->at > GMPUNCHI_RETRY_MS && waiting != GMPUNCHI_NONE &&
             now - gmpunchi_request_at(master, waiting)->since >= GMPUNCHI_RETRY_MS &&
             gmpunchi_site_at(master, port->site)->client_ports == 1);
 }
@@ -6831,7 +7343,7 @@ GMPUNCHI_FN void gmpunchi_udp_other(gmpunch_master *master, const gmpunch_addres
     if (site == GMPUNCHI_NONE) return;
     port = gmpunchi_port_find(master, &gmpunchi_site_at(master, site)->host_port, from->port);
     if (port == GMPUNCHI_NONE) return;
-    gmpunchi_port_at(master, port)->heard_at = master->object.now;
+    gmpunchi_port_at(master, port)->at = master->object.now;
     if (gmpunchi_port_at(master, port)->owner != GMPUNCHI_NONE)
         gmpunchi_connection_touch(master, gmpunchi_port_at(master, port)->owner);
 }
@@ -6860,9 +7372,17 @@ int32_t gmpunch_master_input_udp(gmpunch_master *master, uint64_t now, const gmp
 
 /* ---- time ---- */
 
+/* How long a connection may be idle: under pressure no longer than a command may take. */
+GMPUNCHI_FN uint32_t gmpunchi_idle_ms(const gmpunch_master *master) {
+    uint32_t ms = master->config.idle_timeout_ms, waiting = master->stats.connections - master->stats.hosts;
+    return waiting > master->config.max_waiting_connections / 2 && ms > master->config.command_timeout_ms
+               ? master->config.command_timeout_ms
+               : ms;
+}
+
 /* When the first of a timer's connections is due. */
 GMPUNCHI_FN uint64_t gmpunchi_timer_due(const gmpunch_master *master, uint32_t timer) {
-    uint32_t ms = timer == GMPUNCHI_TIMER_IDLE ? master->config.idle_timeout_ms : master->config.host_timeout_ms;
+    uint32_t ms = timer == GMPUNCHI_TIMER_IDLE ? gmpunchi_idle_ms(master) : master->config.host_timeout_ms;
     uint32_t head = master->timer[timer].head;
     return head == GMPUNCHI_NONE ? GMPUNCHI_TIME_NEVER
                                  : gmpunchi_after(gmpunchi_connection_at(master, head)->timer_since, ms);
@@ -6896,7 +7416,7 @@ GMPUNCHI_FN uint64_t gmpunchi_stall_due(const gmpunch_master *master) {
     uint32_t head = master->stalled.head;
     return head == GMPUNCHI_NONE
                ? GMPUNCHI_TIME_NEVER
-               : gmpunchi_after(gmpunchi_connection_at(master, head)->stalled_since, master->config.write_timeout_ms);
+               : gmpunchi_after(gmpunchi_connection_at(master, head)->output_since, master->config.write_timeout_ms);
 }
 
 int32_t gmpunch_master_set_unix_time(gmpunch_master *master, uint64_t now, uint64_t unix_seconds) {
@@ -6935,7 +7455,7 @@ int32_t gmpunch_master_tick(gmpunch_master *master, uint64_t now) {
 /* Whether next_transmit has something to say. */
 GMPUNCHI_FN int32_t gmpunchi_master_has_output(const gmpunch_master *master) {
     return master->out[GMPUNCHI_OUT_READY].head != GMPUNCHI_NONE || master->out[GMPUNCHI_OUT_MAKING].head != GMPUNCHI_NONE ||
-           master->out[GMPUNCHI_OUT_CLOSE].head != GMPUNCHI_NONE || master->failed.head != GMPUNCHI_NONE;
+           master->out[GMPUNCHI_OUT_CLOSE].head != GMPUNCHI_NONE || master->out[GMPUNCHI_OUT_FAILED].head != GMPUNCHI_NONE;
 }
 
 uint64_t gmpunch_master_next_deadline(const gmpunch_master *master) {
@@ -6943,7 +7463,7 @@ uint64_t gmpunch_master_next_deadline(const gmpunch_master *master) {
     uint32_t i;
     if (!master) return GMPUNCHI_TIME_NEVER;
     /* a poll does not send without end */
-    if (master->object.drive && gmpunchi_master_has_output(master)) return master->object.now;
+    if (master->object.drive && (master->unread || gmpunchi_master_has_output(master))) return master->object.now;
     due = gmpunchi_earlier(master->accept_at, gmpunchi_earlier(gmpunchi_request_due(master), gmpunchi_stall_due(master)));
     due = gmpunchi_earlier(due, gmpunchi_cooling_due(master));
     for (i = 0; i < GMPUNCHI_LOBBY_KEPT; i++) {
@@ -6984,13 +7504,19 @@ GMPUNCHI_FN int32_t gmpunchi_master_configure(const gmpunch_master_config *given
     config->max_data = gmpunchi_or_default(config->max_data, 64u << 20);
     config->max_lobby = gmpunchi_or_default(config->max_lobby, 32u << 20);
     config->max_lobby_memory = gmpunchi_or_default(config->max_lobby_memory, 128u << 20);
+    config->max_connections_per_subnet = gmpunchi_or_default(config->max_connections_per_subnet, 4096);
+    config->max_waiting_connections =
+        gmpunchi_or_default(config->max_waiting_connections, config->max_connections - config->max_connections / 4);
+    config->max_commands_per_second = gmpunchi_or_default(config->max_commands_per_second, 200);
+    config->max_lobby_memory_per_ip = gmpunchi_or_default(config->max_lobby_memory_per_ip, 32u << 20);
     if (!config->name) config->name = "gmpunch";
     if (!config->seed) config->seed = 1;
     if (config->max_connections > GMPUNCHI_MASTER_LIMIT || config->max_ports > GMPUNCHI_MASTER_LIMIT ||
         config->max_requests > GMPUNCHI_MASTER_LIMIT || config->max_messages > GMPUNCHI_MASTER_LIMIT ||
         config->max_line > 65536 || config->max_line < 64 || config->max_lobby < 4096 || config->max_lobby_memory < 4096 ||
-        config->max_lobby > 1u << 30 || strlen(config->name) > GMPUNCHI_MASTER_NAME_MAX ||
-        gmpunchi_has_control(config->name))
+        config->max_lobby > 1u << 30 ||
+        (config->max_commands_per_second > 1000000u && config->max_commands_per_second != GMPUNCH_NEVER) ||
+        strlen(config->name) > GMPUNCHI_MASTER_NAME_MAX || gmpunchi_has_control(config->name))
         return GMPUNCH_ERR_CONFIG;
     return GMPUNCH_OK;
 }
@@ -7035,7 +7561,6 @@ int32_t gmpunch_master_create(const gmpunch_master_config *given, uint64_t now, 
     for (i = 0; i < GMPUNCHI_OUTS; i++) gmpunchi_list_init(&master->out[i]);
     gmpunchi_list_init(&master->listed);
     gmpunchi_list_init(&master->stalled);
-    gmpunchi_list_init(&master->failed);
     gmpunchi_list_init(&master->client_port_expiry);
     gmpunchi_list_init(&master->host_port_expiry);
     gmpunchi_list_init(&master->request_expiry);
@@ -7059,7 +7584,7 @@ GMPUNCHI_FN void gmpunchi_master_clear(gmpunch_master *master) {
     for (i = 0; i < master->connection.touched; i++) {
         gmpunchi_connection *connection = gmpunchi_connection_at(master, i);
         if (!connection->generation) continue;
-        gmpunchi_master_release(master, connection->in, connection->in_size);
+        gmpunchi_partial_drop(master, connection);
         gmpunchi_host_unlist(master, i);
         while (connection->messages) gmpunchi_message_pop(master, connection);
     }
@@ -7098,7 +7623,7 @@ GMPUNCHI_FN void gmpunchi_master_sent(gmpunch_master *master) {
     gmpunchi_stall_leave(master, index);
     gmpunchi_output_went(master, index);
     if (cools) {
-        connection->cooled_at = master->object.now;
+        connection->output_since = master->object.now;
         gmpunchi_out_enter(master, index, GMPUNCHI_OUT_COOLING);
     } else {
         gmpunchi_out_resume(master, index);
@@ -7107,14 +7632,15 @@ GMPUNCHI_FN void gmpunchi_master_sent(gmpunch_master *master) {
 
 /* The first connection that has something to send, or GMPUNCHI_NONE. If none has, one lobby list is made. */
 GMPUNCHI_FN uint32_t gmpunchi_master_ready(gmpunch_master *master) {
-    uint32_t index = master->out[GMPUNCHI_OUT_READY].head;
+    uint32_t index = master->out[GMPUNCHI_OUT_READY].head, first;
     gmpunchi_message *message;
     gmpunchi_text *text;
     if (index == GMPUNCHI_NONE) {
         index = master->out[GMPUNCHI_OUT_MAKING].head;
         if (index == GMPUNCHI_NONE) return index;
-        text = gmpunchi_message_at(master, gmpunchi_connection_at(master, index)->message_first)->text;
-        if (!text->made && gmpunchi_lobby_make(master, text)) {
+        first = gmpunchi_connection_at(master, index)->message_first;
+        text = gmpunchi_message_at(master, first)->text;
+        if ((!text->made && gmpunchi_lobby_make(master, text)) || gmpunchi_message_charge(master, index, first)) {
             gmpunchi_connection_close(master, index, &master->stats.refused_lobby, GMPUNCH_REASON_LIMIT);
             return GMPUNCHI_NONE;
         }
@@ -7131,14 +7657,15 @@ int32_t gmpunch_master_next_transmit(gmpunch_master *master, gmpunch_transmit *t
     if (!master || !transmit) return GMPUNCH_ERR_ARGUMENT;
     memset(transmit, 0, sizeof *transmit);
     gmpunchi_master_sent(master);
-    while (master->failed.head != GMPUNCHI_NONE)
-        gmpunchi_connection_close(master, master->failed.head, &master->stats.closed_full, GMPUNCH_REASON_LIMIT);
+    while (master->out[GMPUNCHI_OUT_FAILED].head != GMPUNCHI_NONE)
+        gmpunchi_connection_close(master, master->out[GMPUNCHI_OUT_FAILED].head, &master->stats.closed_full,
+                                  GMPUNCH_REASON_LIMIT);
     ready = master->out[GMPUNCHI_OUT_CLOSE].head == GMPUNCHI_NONE ? gmpunchi_master_ready(master) : GMPUNCHI_NONE;
     index = master->out[GMPUNCHI_OUT_CLOSE].head;
     if (index != GMPUNCHI_NONE) {
         transmit->kind = GMPUNCH_TRANSMIT_TCP_CLOSE;
         transmit->connection = gmpunchi_connection_id(master, index);
-        transmit->to = gmpunchi_connection_at(master, index)->from;
+        transmit->to = gmpunchi_connection_from(master, index);
         gmpunchi_out_enter(master, index, GMPUNCHI_OUT_NONE);
         gmpunchi_connection_give(master, index);
         return 1;
@@ -7147,7 +7674,7 @@ int32_t gmpunch_master_next_transmit(gmpunch_master *master, gmpunch_transmit *t
     message = gmpunchi_message_at(master, gmpunchi_connection_at(master, ready)->message_first);
     transmit->kind = GMPUNCH_TRANSMIT_TCP_SEND;
     transmit->connection = gmpunchi_connection_id(master, ready);
-    transmit->to = gmpunchi_connection_at(master, ready)->from;
+    transmit->to = gmpunchi_connection_from(master, ready);
     transmit->data = (message->text ? message->text->out.data : message->bytes) + message->sent;
     transmit->len = message->len - message->sent;
     master->sending = ready;
@@ -7240,6 +7767,21 @@ typedef size_t gmpunchi_iolen;
 #define GMPUNCHI_SEND_FLAGS MSG_NOSIGNAL
 #else
 #define GMPUNCHI_SEND_FLAGS 0
+#endif
+
+#if defined(__linux__)
+/* Linux has these, but its C libraries declare them only with _GNU_SOURCE, which is the application's to define. */
+#if defined(__GLIBC__) ? !defined(__USE_GNU) : !defined(_GNU_SOURCE)
+#if defined(__cplusplus)
+extern "C" {
+#endif
+struct mmsghdr;
+extern int accept4(int socket, struct sockaddr *address, socklen_t *len, int flags);
+extern int recvmmsg(int socket, struct mmsghdr *messages, unsigned int count, int flags, struct timespec *timeout);
+#if defined(__cplusplus)
+}
+#endif
+#endif
 #endif
 
 GMPUNCHI_FN int32_t gmpunchi_net_error(void) {
@@ -7607,6 +8149,62 @@ GMPUNCHI_FN int32_t gmpunchi_udp_receive(uintptr_t socket, uint8_t *data, size_t
     return GMPUNCH_ERR_WOULD_BLOCK;
 }
 
+#define GMPUNCHI_BATCH 32u
+#define GMPUNCHI_BATCH_BYTES 512u /* of a datagram; a command is far shorter */
+
+#if defined(__linux__)
+typedef struct gmpunchi_batch_message { /* struct mmsghdr */
+    struct msghdr header;
+    unsigned int len;
+} gmpunchi_batch_message;
+#endif
+
+/* Datagrams read together. */
+typedef struct gmpunchi_batch {
+    int32_t len[GMPUNCHI_BATCH]; /* GMPUNCH_ERR_TOO_LONG for one that did not fit and is gone */
+    gmpunch_address from[GMPUNCHI_BATCH];
+    uint8_t data[GMPUNCHI_BATCH][GMPUNCHI_BATCH_BYTES];
+#if defined(__linux__)
+    gmpunchi_batch_message message[GMPUNCHI_BATCH];
+    struct iovec part[GMPUNCHI_BATCH];
+    struct sockaddr_storage address[GMPUNCHI_BATCH];
+#endif
+} gmpunchi_batch;
+
+/* Reads the next datagrams, as many as there are and fit: how many; 0 if there are none now. Fewer than *most means that
+   there were no more. */
+GMPUNCHI_FN uint32_t gmpunchi_udp_receive_batch(uintptr_t socket, gmpunchi_batch *batch, uint32_t *most) {
+#if defined(__linux__)
+    uint32_t tries, i;
+    *most = GMPUNCHI_BATCH;
+    for (i = 0; i < GMPUNCHI_BATCH; i++) {
+        struct msghdr *header = &batch->message[i].header;
+        if (header->msg_namelen == (socklen_t)sizeof batch->address[i]) break; /* the rest was not used since */
+        batch->part[i].iov_base = batch->data[i];
+        batch->part[i].iov_len = GMPUNCHI_BATCH_BYTES;
+        header->msg_name = &batch->address[i];
+        header->msg_namelen = (socklen_t)sizeof batch->address[i];
+        header->msg_iov = &batch->part[i];
+        header->msg_iovlen = 1;
+    }
+    for (tries = 0; tries < GMPUNCHI_SKIPPED_ERRORS; tries++) {
+        int got = recvmmsg((gmpunchi_handle)socket, (struct mmsghdr *)(void *)batch->message, GMPUNCHI_BATCH, 0, NULL);
+        if (got < 0 && gmpunchi_net_would_block(gmpunchi_net_error())) break;
+        for (i = 0; (int)i < got; i++) {
+            const gmpunchi_batch_message *message = &batch->message[i];
+            gmpunchi_from_sockaddr(&batch->address[i], &batch->from[i]);
+            batch->len[i] = message->header.msg_flags & MSG_TRUNC ? GMPUNCH_ERR_TOO_LONG : (int32_t)message->len;
+        }
+        if (got > 0) return (uint32_t)got;
+    }
+    return 0;
+#else
+    *most = 1;
+    batch->len[0] = gmpunchi_udp_receive(socket, batch->data[0], GMPUNCHI_BATCH_BYTES, &batch->from[0]);
+    return batch->len[0] == GMPUNCH_ERR_WOULD_BLOCK ? 0 : 1;
+#endif
+}
+
 /* What a TCP connection of this protocol needs: no delay, since messages are short and must not share a segment; and word of
    a peer that vanished, within about two minutes where the system lets it be set. */
 GMPUNCHI_FN void gmpunchi_tcp_prepare(uintptr_t socket) {
@@ -7624,6 +8222,32 @@ GMPUNCHI_FN void gmpunchi_tcp_prepare(uintptr_t socket) {
 #if defined(TCP_USER_TIMEOUT)
     gmpunchi_socket_set(socket, IPPROTO_TCP, TCP_USER_TIMEOUT, 60000);
 #endif
+}
+
+/* The next connection that waits at a listener, prepared; GMPUNCHI_NO_SOCKET and the system's error if there is none. */
+GMPUNCHI_FN uintptr_t gmpunchi_tcp_accept(uintptr_t listener, gmpunch_address *from) {
+    struct sockaddr_storage address;
+    gmpunchi_socklen len = (gmpunchi_socklen)sizeof address;
+    uintptr_t accepted;
+    memset(&address, 0, sizeof address);
+#if defined(__linux__)
+    /* the options are inherited from the listener, which has them all */
+    accepted = (uintptr_t)accept4((gmpunchi_handle)listener, (struct sockaddr *)(void *)&address, &len,
+                                  SOCK_NONBLOCK | SOCK_CLOEXEC);
+#else
+    accepted = (uintptr_t)accept((gmpunchi_handle)listener, (struct sockaddr *)(void *)&address, &len);
+    if (accepted != GMPUNCHI_NO_SOCKET) {
+        if (gmpunchi_socket_prepare(accepted)) {
+            int32_t error = gmpunchi_net_error();
+            gmpunchi_socket_close(&accepted);
+            gmpunchi_net_set_error(error);
+            return accepted;
+        }
+        gmpunchi_tcp_prepare(accepted);
+    }
+#endif
+    if (accepted != GMPUNCHI_NO_SOCKET) gmpunchi_from_sockaddr(&address, from);
+    return accepted;
 }
 
 /* Begins to connect, from the local IP if it has one of the same family. *os_error is set if it failed at once. */
@@ -7750,6 +8374,271 @@ GMPUNCHI_FN void gmpunchi_fruitless(gmpunchi_object *object, uint32_t *count, ui
 #endif
     }
 }
+
+/* For an application that waits in its own loop. */
+GMPUNCHI_FN void gmpunchi_wait_from(gmpunch_wait *wait, const gmpunchi_pollfd *entry) {
+    wait->socket = (uintptr_t)entry->fd;
+    wait->events = (entry->events & POLLIN ? (uint32_t)GMPUNCH_WAIT_READ : 0u) |
+                   (entry->events & POLLOUT ? (uint32_t)GMPUNCH_WAIT_WRITE : 0u);
+    wait->reserved = 0;
+}
+
+/* ---- many sockets: epoll, kqueue or poll ---- */
+
+#if !defined(GMPUNCH_NO_MASTER)
+
+#define GMPUNCHI_READY_READ 1u
+#define GMPUNCHI_READY_WRITE 2u
+#define GMPUNCHI_READY_LAST 4u /* an error, or the other side sends no more: worth reading to the end */
+#define GMPUNCHI_READY_MAX 256u
+
+/* A socket is ready. epoll and kqueue tell that once (edge-triggered): who is told reads until nothing is left, or remembers
+   that something is. */
+typedef struct gmpunchi_ready {
+    uint32_t key;
+    uint32_t what;
+} gmpunchi_ready;
+
+#if defined(GMPUNCHI_EPOLL) || defined(GMPUNCHI_KQUEUE)
+
+typedef struct gmpunchi_watch {
+    int queue;
+    uint32_t at, count; /* of what was ready */
+#if defined(GMPUNCHI_EPOLL)
+    struct epoll_event event[GMPUNCHI_READY_MAX];
+#else
+    struct kevent event[GMPUNCHI_READY_MAX];
+#endif
+} gmpunchi_watch;
+
+GMPUNCHI_FN int32_t gmpunchi_watch_open(gmpunchi_watch *watch, const gmpunch_allocator *allocator) {
+    (void)allocator;
+    watch->at = watch->count = 0;
+#if defined(GMPUNCHI_EPOLL)
+    watch->queue = epoll_create1(EPOLL_CLOEXEC);
+#else
+    watch->queue = kqueue();
+    if (watch->queue >= 0) fcntl(watch->queue, F_SETFD, FD_CLOEXEC);
+#endif
+    return watch->queue < 0 ? gmpunchi_net_result(gmpunchi_net_error()) : GMPUNCH_OK;
+}
+
+GMPUNCHI_FN void gmpunchi_watch_close(gmpunchi_watch *watch) {
+    uintptr_t queue = (uintptr_t)watch->queue;
+    if (watch->queue >= 0) gmpunchi_socket_close(&queue);
+    watch->queue = -1;
+}
+
+#if defined(GMPUNCHI_EPOLL)
+GMPUNCHI_FN int32_t gmpunchi_watch_control(const gmpunchi_watch *watch, int operation, uintptr_t socket, uint32_t key,
+                                           uint32_t what) {
+    struct epoll_event event;
+    memset(&event, 0, sizeof event);
+    event.events = (uint32_t)EPOLLET;
+    if (what & GMPUNCHI_READY_READ) event.events |= (uint32_t)EPOLLIN | (uint32_t)EPOLLRDHUP;
+    if (what & GMPUNCHI_READY_WRITE) event.events |= (uint32_t)EPOLLOUT;
+    event.data.u32 = key;
+    return epoll_ctl(watch->queue, operation, (gmpunchi_handle)socket, &event) ? GMPUNCH_ERR_MEMORY : GMPUNCH_OK;
+}
+
+/* Watches for something to read. */
+GMPUNCHI_FN int32_t gmpunchi_watch_add(gmpunchi_watch *watch, uintptr_t socket, uint32_t key) {
+    return gmpunchi_watch_control(watch, EPOLL_CTL_ADD, socket, key, GMPUNCHI_READY_READ);
+}
+
+/* Watches for this from now on; what is ready already is told once more. */
+GMPUNCHI_FN void gmpunchi_watch_set(gmpunchi_watch *watch, uintptr_t socket, uint32_t key, uint32_t what) {
+    gmpunchi_watch_control(watch, EPOLL_CTL_MOD, socket, key, what);
+}
+#else
+GMPUNCHI_FN int32_t gmpunchi_watch_control(const gmpunchi_watch *watch, uintptr_t socket, uint32_t key, int filter, int on) {
+    struct kevent change;
+    EV_SET(&change, socket, filter, on ? EV_ADD | EV_CLEAR : EV_DELETE, 0, 0, (void *)(uintptr_t)key);
+    return kevent(watch->queue, &change, 1, NULL, 0, NULL) < 0 ? GMPUNCH_ERR_MEMORY : GMPUNCH_OK;
+}
+
+GMPUNCHI_FN int32_t gmpunchi_watch_add(gmpunchi_watch *watch, uintptr_t socket, uint32_t key) {
+    return gmpunchi_watch_control(watch, socket, key, EVFILT_READ, 1);
+}
+
+GMPUNCHI_FN void gmpunchi_watch_set(gmpunchi_watch *watch, uintptr_t socket, uint32_t key, uint32_t what) {
+    gmpunchi_watch_control(watch, socket, key, EVFILT_READ, (what & GMPUNCHI_READY_READ) != 0);
+    gmpunchi_watch_control(watch, socket, key, EVFILT_WRITE, (what & GMPUNCHI_READY_WRITE) != 0);
+}
+#endif
+
+/* Before a socket is closed, which ends the watching by itself. */
+GMPUNCHI_FN void gmpunchi_watch_remove(gmpunchi_watch *watch, uint32_t key) {
+    (void)watch;
+    (void)key;
+}
+
+/* Waits; GMPUNCH_NEVER: without end. */
+GMPUNCHI_FN void gmpunchi_watch_wait(gmpunchi_watch *watch, uint32_t timeout_ms) {
+    int count;
+#if defined(GMPUNCHI_EPOLL)
+    count = epoll_wait(watch->queue, watch->event, (int)GMPUNCHI_READY_MAX, timeout_ms > 0x7fffffffu ? -1 : (int)timeout_ms);
+#else
+    struct timespec limit;
+    limit.tv_sec = (time_t)(timeout_ms / 1000u);
+    limit.tv_nsec = (long)(timeout_ms % 1000u) * 1000000;
+    count = kevent(watch->queue, NULL, 0, watch->event, (int)GMPUNCHI_READY_MAX, timeout_ms > 0x7fffffffu ? NULL : &limit);
+#endif
+    watch->at = 0;
+    watch->count = count > 0 ? (uint32_t)count : 0;
+}
+
+/* The next socket that is ready; 0 after the last. It may have been removed meanwhile. */
+GMPUNCHI_FN int32_t gmpunchi_watch_next(gmpunchi_watch *watch, gmpunchi_ready *ready) {
+    if (watch->at == watch->count) return 0;
+#if defined(GMPUNCHI_EPOLL)
+    {
+        uint32_t events = watch->event[watch->at].events;
+        ready->key = watch->event[watch->at++].data.u32;
+        ready->what = (events & (uint32_t)(EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR) ? GMPUNCHI_READY_READ : 0u) |
+                      (events & (uint32_t)EPOLLOUT ? GMPUNCHI_READY_WRITE : 0u) |
+                      (events & (uint32_t)(EPOLLRDHUP | EPOLLHUP | EPOLLERR) ? GMPUNCHI_READY_LAST : 0u);
+    }
+#else
+    {
+        const struct kevent *event = &watch->event[watch->at++];
+        ready->key = (uint32_t)(uintptr_t)event->udata;
+        ready->what = (event->filter == EVFILT_WRITE ? GMPUNCHI_READY_WRITE : GMPUNCHI_READY_READ) |
+                      (event->flags & (EV_EOF | EV_ERROR) ? GMPUNCHI_READY_READ | GMPUNCHI_READY_LAST : 0u);
+    }
+#endif
+    return 1;
+}
+
+/* What an application waits for in its own loop: the queue stands for all. */
+GMPUNCHI_FN uint32_t gmpunchi_watch_waits(const gmpunchi_watch *watch, gmpunch_wait *waits, uint32_t capacity) {
+    if (capacity) {
+        waits->socket = (uintptr_t)watch->queue;
+        waits->events = GMPUNCH_WAIT_READ;
+        waits->reserved = 0;
+    }
+    return 1;
+}
+
+#else
+
+/* Keys below GMPUNCHI_WATCH_KEYS and those above have places of their own; of the latter the low bits count. */
+#define GMPUNCHI_WATCH_KEYS (2u * GMPUNCH_MASTER_MAX_BINDS)
+
+typedef struct gmpunchi_watch {
+    gmpunch_allocator allocator;
+    gmpunchi_pollfd *entry;
+    uint32_t *key;   /* of each entry */
+    uint32_t *place; /* the entry of each key */
+    uint32_t entries, capacity;
+    uint32_t at, count; /* what was ready is among the first `at`, `count` of them */
+} gmpunchi_watch;
+
+GMPUNCHI_FN int32_t gmpunchi_watch_open(gmpunchi_watch *watch, const gmpunch_allocator *allocator) {
+    memset(watch, 0, sizeof *watch);
+    watch->allocator = *allocator;
+    return GMPUNCH_OK;
+}
+
+GMPUNCHI_FN size_t gmpunchi_watch_bytes(uint32_t capacity) {
+    return capacity * (sizeof(gmpunchi_pollfd) + 2 * sizeof(uint32_t));
+}
+
+GMPUNCHI_FN void gmpunchi_watch_close(gmpunchi_watch *watch) {
+    if (watch->capacity) watch->allocator.free(watch->entry, gmpunchi_watch_bytes(watch->capacity), watch->allocator.user);
+    watch->capacity = 0;
+}
+
+GMPUNCHI_FN uint32_t gmpunchi_watch_place(uint32_t key) {
+    return key < GMPUNCHI_WATCH_KEYS ? key : GMPUNCHI_WATCH_KEYS + (key & (GMPUNCHI_MASTER_LIMIT - 1));
+}
+
+/* Makes room for one entry more, and for this place. */
+GMPUNCHI_FN int32_t gmpunchi_watch_grow(gmpunchi_watch *watch, uint32_t place) {
+    uint32_t capacity = watch->capacity ? watch->capacity : 64;
+    uint8_t *block;
+    gmpunchi_pollfd *entry;
+    uint32_t *key, *places;
+    while (capacity <= place || capacity <= watch->entries) capacity *= 2;
+    if (capacity == watch->capacity) return GMPUNCH_OK;
+    block = (uint8_t *)watch->allocator.alloc(gmpunchi_watch_bytes(capacity), watch->allocator.user);
+    if (!block) return GMPUNCH_ERR_MEMORY;
+    entry = (gmpunchi_pollfd *)(void *)block;
+    key = (uint32_t *)(void *)(entry + capacity);
+    places = key + capacity;
+    if (watch->capacity) {
+        memcpy(entry, watch->entry, watch->capacity * sizeof *entry);
+        memcpy(key, watch->key, watch->capacity * sizeof *key);
+        memcpy(places, watch->place, watch->capacity * sizeof *places);
+        gmpunchi_watch_close(watch);
+    }
+    watch->entry = entry;
+    watch->key = key;
+    watch->place = places;
+    watch->capacity = capacity;
+    return GMPUNCH_OK;
+}
+
+/* Watches for something to read. */
+GMPUNCHI_FN int32_t gmpunchi_watch_add(gmpunchi_watch *watch, uintptr_t socket, uint32_t key) {
+    uint32_t place = gmpunchi_watch_place(key);
+    if (gmpunchi_watch_grow(watch, place)) return GMPUNCH_ERR_MEMORY;
+    watch->entry[watch->entries].fd = (gmpunchi_handle)socket;
+    watch->entry[watch->entries].events = POLLIN;
+    watch->entry[watch->entries].revents = 0;
+    watch->key[watch->entries] = key;
+    watch->place[place] = watch->entries++;
+    return GMPUNCH_OK;
+}
+
+/* Watches for this from now on. */
+GMPUNCHI_FN void gmpunchi_watch_set(gmpunchi_watch *watch, uintptr_t socket, uint32_t key, uint32_t what) {
+    (void)socket;
+    watch->entry[watch->place[gmpunchi_watch_place(key)]].events =
+        (short)((what & GMPUNCHI_READY_READ ? POLLIN : 0) | (what & GMPUNCHI_READY_WRITE ? POLLOUT : 0));
+}
+
+/* Before a socket is closed. The last entry takes its place; during gmpunchi_watch_next one that was told of, or is this. */
+GMPUNCHI_FN void gmpunchi_watch_remove(gmpunchi_watch *watch, uint32_t key) {
+    uint32_t at = watch->place[gmpunchi_watch_place(key)], last = --watch->entries;
+    watch->entry[at] = watch->entry[last];
+    watch->key[at] = watch->key[last];
+    watch->place[gmpunchi_watch_place(watch->key[at])] = at;
+}
+
+/* Waits; GMPUNCH_NEVER: without end. */
+GMPUNCHI_FN void gmpunchi_watch_wait(gmpunchi_watch *watch, uint32_t timeout_ms) {
+    int32_t count = gmpunchi_wait(watch->entry, watch->entries, timeout_ms);
+    watch->at = watch->entries;
+    watch->count = count > 0 ? (uint32_t)count : 0;
+}
+
+/* The next socket that is ready; 0 after the last. */
+GMPUNCHI_FN int32_t gmpunchi_watch_next(gmpunchi_watch *watch, gmpunchi_ready *ready) {
+    while (watch->count && watch->at) {
+        const gmpunchi_pollfd *entry;
+        if (--watch->at >= watch->entries) continue;
+        entry = &watch->entry[watch->at];
+        if (!entry->revents) continue;
+        watch->count--;
+        ready->key = watch->key[watch->at];
+        ready->what = (entry->revents & ~POLLOUT ? GMPUNCHI_READY_READ : 0u) |
+                      (entry->revents & POLLOUT ? GMPUNCHI_READY_WRITE : 0u) |
+                      (entry->revents & ~(POLLIN | POLLOUT) ? GMPUNCHI_READY_LAST : 0u);
+        return 1;
+    }
+    return 0;
+}
+
+/* What an application waits for in its own loop. */
+GMPUNCHI_FN uint32_t gmpunchi_watch_waits(const gmpunchi_watch *watch, gmpunch_wait *waits, uint32_t capacity) {
+    uint32_t i;
+    for (i = 0; i < watch->entries && i < capacity; i++) gmpunchi_wait_from(&waits[i], &watch->entry[i]);
+    return watch->entries;
+}
+
+#endif
+#endif /* GMPUNCH_NO_MASTER */
 
 /* Looks a name up; returns how many addresses were found. May block. */
 GMPUNCHI_FN uint32_t gmpunchi_lookup(const char *name, uint16_t port, gmpunch_address *addresses, uint32_t capacity) {
@@ -7984,15 +8873,17 @@ GMPUNCHI_FN int32_t gmpunchi_drive_game_data(gmpunchi_drive *drive, gmpunch_even
     uint32_t escape =
         (drive->client ? drive->client->config.escape : drive->host->config.escape) ? GMPUNCH_DATAGRAM_ESCAPE : 0;
     memset(event, 0, sizeof *event);
-    if (drive->host) {
+    if (drive->client) {
+        if (drive->client->stage != GMPUNCH_STAGE_CONNECTED || !gmpunch_address_equal(from, &drive->client->peer)) {
+            drive->client->stats.strangers++;
+            return 0;
+        }
+    } else {
         event->peer = gmpunch_host_find_peer(drive->host, from);
         if (!event->peer) {
             drive->host->stats.strangers++;
             return 0;
         }
-    } else if (drive->client->stage != GMPUNCH_STAGE_CONNECTED || !gmpunch_address_equal(from, &drive->client->peer)) {
-        drive->client->stats.strangers++;
-        return 0;
     }
     gmpunch_datagram_decode(drive->rx, len, escape, &payload, &payload_len, NULL);
     if (payload_len > drive->max_packet) { /* room for header and escape was not needed */
@@ -8284,6 +9175,7 @@ int32_t gmpunch_host_open(const gmpunch_host_config *given, gmpunch_host **out) 
         gmpunchi_report(config.os_error, error);
         return result;
     }
+    if (gmpunch_host_local_address(host, &host->self) || !gmpunchi_address_is_unicast(&host->self)) host->self.family = 0;
     gmpunchi_drive_flush(drive, gmpunch_now());
     *out = host;
     return GMPUNCH_OK;
@@ -8452,13 +9344,6 @@ int32_t gmpunch_lobby_resolve(gmpunch_lobby *lobby) {
     return result ? result : gmpunch_lobby_set_master(lobby, gmpunch_now(), resolved.master, resolved.count);
 }
 
-GMPUNCHI_FN void gmpunchi_wait_from(gmpunch_wait *wait, const gmpunchi_pollfd *entry) {
-    wait->socket = (uintptr_t)entry->fd;
-    wait->events = (entry->events & POLLIN ? (uint32_t)GMPUNCH_WAIT_READ : 0u) |
-                   (entry->events & POLLOUT ? (uint32_t)GMPUNCH_WAIT_WRITE : 0u);
-    wait->reserved = 0;
-}
-
 GMPUNCHI_FN int32_t gmpunchi_drive_waits(const gmpunchi_drive *drive, gmpunch_wait *waits, uint32_t capacity) {
     gmpunchi_pollfd entries[GMPUNCHI_DRIVE_SOCKETS + 1];
     uint32_t index[GMPUNCHI_DRIVE_SOCKETS + 1], count, i;
@@ -8516,77 +9401,84 @@ int32_t gmpunch_lobby_os_error(const gmpunch_lobby *lobby) { return lobby ? lobb
 
 #if !defined(GMPUNCH_NO_MASTER)
 
-#define GMPUNCHI_MASTER_RX 4096u              /* bytes read at once; a command over UDP is far shorter */
-#define GMPUNCHI_MASTER_ACCEPTS 64u           /* per round and listener */
-#define GMPUNCHI_MASTER_DATAGRAMS 256u        /* per round and socket */
+#define GMPUNCHI_MASTER_RX 4096u              /* bytes read at once */
+#define GMPUNCHI_MASTER_READS 4u              /* of a connection, before others get their turn */
+#define GMPUNCHI_MASTER_ACCEPTS 64u           /* ... of a listener */
+#define GMPUNCHI_MASTER_DATAGRAMS 256u        /* ... of a UDP socket */
 #define GMPUNCHI_MASTER_SENDS 256u            /* per round */
 #define GMPUNCHI_MASTER_SEND_BYTES (1u << 20) /* ... and no more once so much was sent: others want to be read */
 #define GMPUNCHI_MASTER_ROUNDS 16u            /* of sending and reading, with no time to wait */
 #define GMPUNCHI_CLOCK_MS 1000u               /* the system's clock is looked at so often: it may be set */
 #define GMPUNCHI_ACCEPT_PAUSE_MS 100u         /* without descriptors left */
 #define GMPUNCHI_BIND_TRIES 32u               /* for a port that is free for TCP and UDP */
+#define GMPUNCHI_READ_ALL 0xfffffffeu         /* in gmpunchi_slot: not in the list */
 
-/* The sockets of a master. Entries 0 to 2 * binds - 1 are UDP and TCP listener of each bind in turn, the others its
-   connections; place[] finds the entry of a connection by the low bits of its id. */
+/* An address that the master listens at. Its sockets are watched with the keys 2 * i (UDP) and 2 * i + 1 (TCP). */
+typedef struct gmpunchi_bind {
+    uintptr_t udp, tcp;
+    int32_t udp_unread, tcp_unread; /* something may be left */
+} gmpunchi_bind;
+
+/* The socket of a connection, in the place that its id has in the master. Watched with that id as key. */
+typedef struct gmpunchi_slot {
+    gmpunchi_handle socket;
+    uint32_t next_unread; /* in the list of those of which something may be left; one that was closed stays there */
+} gmpunchi_slot;
+
+/* The sockets of a master. */
 typedef struct gmpunchi_master_drive {
+    gmpunchi_watch watch;
+    gmpunchi_bind bind[GMPUNCH_MASTER_MAX_BINDS];
     uint32_t binds;
-    uint8_t family[GMPUNCH_MASTER_MAX_BINDS];
-    gmpunchi_pollfd *entry;
-    uint32_t *connection; /* id of each entry's connection */
-    uint32_t *place;      /* as long as entry */
-    uint32_t entries, capacity;
+    gmpunchi_pool slot; /* only its chunks: the places are those of the master's connections */
+    uint32_t unread_first, unread_last;
     uint64_t clock_at; /* when to look at the system's clock again */
     uint8_t rx[GMPUNCHI_MASTER_RX];
+    gmpunchi_batch batch;
 } gmpunchi_master_drive;
 
-GMPUNCHI_FN size_t gmpunchi_master_drive_bytes(uint32_t capacity) {
-    return capacity * (sizeof(gmpunchi_pollfd) + 2 * sizeof(uint32_t));
+GMPUNCHI_FN void *gmpunchi_master_drive_alloc(size_t size, void *user) {
+    return gmpunchi_master_alloc((gmpunch_master *)user, size);
 }
 
-/* Makes room for `needed` entries and connection places. */
-GMPUNCHI_FN int32_t gmpunchi_master_drive_grow(gmpunch_master *master, gmpunchi_master_drive *drive, uint32_t needed) {
-    uint32_t capacity = drive->capacity ? drive->capacity : 64;
-    uint8_t *block;
-    gmpunchi_pollfd *entry;
-    uint32_t *connection, *place;
-    while (capacity < needed) capacity *= 2;
-    if (capacity == drive->capacity) return GMPUNCH_OK;
-    block = (uint8_t *)gmpunchi_master_alloc(master, gmpunchi_master_drive_bytes(capacity));
-    if (!block) return GMPUNCH_ERR_MEMORY;
-    entry = (gmpunchi_pollfd *)(void *)block;
-    connection = (uint32_t *)(void *)(entry + capacity);
-    place = connection + capacity;
-    if (drive->capacity) {
-        memcpy(entry, drive->entry, drive->capacity * sizeof *entry);
-        memcpy(connection, drive->connection, drive->capacity * sizeof *connection);
-        memcpy(place, drive->place, drive->capacity * sizeof *place);
-        gmpunchi_master_release(master, drive->entry, gmpunchi_master_drive_bytes(drive->capacity));
+GMPUNCHI_FN void gmpunchi_master_drive_free(void *memory, size_t size, void *user) {
+    gmpunchi_master_release((gmpunch_master *)user, memory, size);
+}
+
+GMPUNCHI_FN gmpunchi_slot *gmpunchi_slot_at(const gmpunchi_master_drive *drive, uint32_t connection) {
+    return (gmpunchi_slot *)gmpunchi_pool_at(&drive->slot, connection & (GMPUNCHI_MASTER_LIMIT - 1));
+}
+
+GMPUNCHI_FN int32_t gmpunchi_master_drive_add(gmpunch_master *master, gmpunchi_master_drive *drive, uintptr_t socket,
+                                              uint32_t connection) {
+    gmpunchi_slot *slot;
+    while (gmpunchi_pool_capacity(&drive->slot) <= (connection & (GMPUNCHI_MASTER_LIMIT - 1))) {
+        uint32_t items = gmpunchi_pool_chunk_items(drive->slot.chunks), i;
+        uint8_t *chunk = (uint8_t *)gmpunchi_master_alloc(master, (size_t)items * drive->slot.item_size);
+        if (!chunk) return GMPUNCH_ERR_MEMORY;
+        drive->slot.chunk[drive->slot.chunks++] = chunk;
+        for (i = 0; i < items; i++) ((gmpunchi_slot *)(void *)chunk)[i].next_unread = GMPUNCHI_READ_ALL;
     }
-    drive->entry = entry;
-    drive->connection = connection;
-    drive->place = place;
-    drive->capacity = capacity;
-    return GMPUNCH_OK;
+    slot = gmpunchi_slot_at(drive, connection);
+    slot->socket = (gmpunchi_handle)socket;
+    return gmpunchi_watch_add(&drive->watch, socket, connection);
 }
 
-GMPUNCHI_FN void gmpunchi_master_drive_add(gmpunchi_master_drive *drive, uintptr_t socket, uint32_t connection) {
-    drive->entry[drive->entries].fd = (gmpunchi_handle)socket;
-    drive->entry[drive->entries].events = POLLIN;
-    drive->entry[drive->entries].revents = 0;
-    drive->connection[drive->entries] = connection;
-    if (connection) drive->place[connection & (GMPUNCHI_MASTER_LIMIT - 1)] = drive->entries;
-    drive->entries++;
-}
-
-/* Closes the socket of an entry; the last entry takes its place. */
-GMPUNCHI_FN void gmpunchi_master_drive_remove(gmpunchi_master_drive *drive, uint32_t at) {
-    uintptr_t socket = (uintptr_t)drive->entry[at].fd;
-    uint32_t last = --drive->entries;
+/* Closes the socket of a connection. */
+GMPUNCHI_FN void gmpunchi_master_drive_remove(gmpunchi_master_drive *drive, uint32_t connection) {
+    uintptr_t socket = (uintptr_t)gmpunchi_slot_at(drive, connection)->socket;
+    gmpunchi_watch_remove(&drive->watch, connection);
     gmpunchi_socket_close(&socket);
-    if (at == last) return;
-    drive->entry[at] = drive->entry[last];
-    drive->connection[at] = drive->connection[last];
-    drive->place[drive->connection[at] & (GMPUNCHI_MASTER_LIMIT - 1)] = at;
+}
+
+/* Something may be left to be read of a connection. */
+GMPUNCHI_FN void gmpunchi_master_drive_unread(gmpunchi_master_drive *drive, uint32_t connection) {
+    uint32_t index = connection & (GMPUNCHI_MASTER_LIMIT - 1);
+    if (gmpunchi_slot_at(drive, index)->next_unread != GMPUNCHI_READ_ALL) return;
+    gmpunchi_slot_at(drive, index)->next_unread = GMPUNCHI_NONE;
+    if (drive->unread_first == GMPUNCHI_NONE) drive->unread_first = index;
+    else gmpunchi_slot_at(drive, drive->unread_last)->next_unread = index;
+    drive->unread_last = index;
 }
 
 /* Does what the master wants done; 1 if there may be more. After the making of a list others get their turn. */
@@ -8597,21 +9489,21 @@ GMPUNCHI_FN int32_t gmpunchi_master_drive_flush(gmpunch_master *master, gmpunchi
     for (sends = 0; sends < GMPUNCHI_MASTER_SENDS && bytes < GMPUNCHI_MASTER_SEND_BYTES &&
                     built == master->stats.lobby_built + master->stats.refused_lobby;
          sends++) {
-        uint32_t at;
+        uintptr_t socket;
         int32_t os_error = 0, sent;
         if (gmpunch_master_next_transmit(master, &transmit) <= 0) return 0;
-        at = drive->place[transmit.connection & (GMPUNCHI_MASTER_LIMIT - 1)];
         if (transmit.kind == GMPUNCH_TRANSMIT_TCP_CLOSE) {
-            gmpunchi_master_drive_remove(drive, at);
+            gmpunchi_master_drive_remove(drive, transmit.connection);
             continue;
         }
-        sent = gmpunchi_tcp_send((uintptr_t)drive->entry[at].fd, transmit.data, transmit.len, &os_error);
+        socket = (uintptr_t)gmpunchi_slot_at(drive, transmit.connection)->socket;
+        sent = gmpunchi_tcp_send(socket, transmit.data, transmit.len, &os_error);
         if (sent < 0) {
             if (gmpunch_master_tcp_closed(master, now, transmit.connection, os_error) == GMPUNCH_OK)
-                gmpunchi_master_drive_remove(drive, at);
+                gmpunchi_master_drive_remove(drive, transmit.connection);
         } else if ((uint32_t)sent < transmit.len) {
             gmpunch_master_tcp_sent(master, transmit.connection, (size_t)sent);
-            drive->entry[at].events = POLLIN | POLLOUT;
+            gmpunchi_watch_set(&drive->watch, socket, transmit.connection, GMPUNCHI_READY_READ | GMPUNCHI_READY_WRITE);
         }
         if (sent > 0) bytes += (uint32_t)sent;
     }
@@ -8638,23 +9530,20 @@ GMPUNCHI_FN int32_t gmpunchi_net_one_gone(int32_t error) {
 /* Stops or resumes accepting. */
 GMPUNCHI_FN void gmpunchi_master_drive_listen(gmpunchi_master_drive *drive, int32_t on) {
     uint32_t i;
-    for (i = 0; i < drive->binds; i++) drive->entry[2 * i + 1].events = on ? POLLIN : 0;
+    for (i = 0; i < drive->binds; i++)
+        gmpunchi_watch_set(&drive->watch, drive->bind[i].tcp, 2 * i + 1, on ? GMPUNCHI_READY_READ : 0);
 }
 
-/* 1 if something happened. */
+/* Accepts what waits; 1 if there may be more. */
 GMPUNCHI_FN int32_t gmpunchi_master_drive_accept(gmpunch_master *master, gmpunchi_master_drive *drive, uint64_t now,
-                                                 uint32_t at) {
+                                                 uintptr_t listener) {
     uint32_t i, connection, errors = 0;
     for (i = 0; i < GMPUNCHI_MASTER_ACCEPTS; i++) {
-        struct sockaddr_storage address;
-        gmpunchi_socklen len = (gmpunchi_socklen)sizeof address;
         gmpunch_address from;
-        uintptr_t accepted;
-        memset(&address, 0, sizeof address);
-        accepted = (uintptr_t)accept(drive->entry[at].fd, (struct sockaddr *)(void *)&address, &len);
+        uintptr_t accepted = gmpunchi_tcp_accept(listener, &from);
         if (accepted == GMPUNCHI_NO_SOCKET) {
             int32_t error = gmpunchi_net_error();
-            if (gmpunchi_net_would_block(error)) return i > errors;
+            if (gmpunchi_net_would_block(error)) return 0;
             master->object.os_error = error;
             if (gmpunchi_net_one_gone(error) && ++errors < GMPUNCHI_SKIPPED_ERRORS) continue;
             gmpunchi_log(&master->object, GMPUNCH_LOG_ERROR, GMPUNCH_LOG_ITEM_SOCKET,
@@ -8663,70 +9552,117 @@ GMPUNCHI_FN int32_t gmpunchi_master_drive_accept(gmpunch_master *master, gmpunch
                          NULL);
             master->accept_at = now + GMPUNCHI_ACCEPT_PAUSE_MS;
             gmpunchi_master_drive_listen(drive, 0);
-            return 1;
+            return 0;
         }
-        gmpunchi_from_sockaddr(&address, &from);
-        if (gmpunchi_socket_prepare(accepted) || gmpunch_master_tcp_accepted(master, now, &from, &connection)) {
+        if (gmpunch_master_tcp_accepted(master, now, &from, &connection)) {
             gmpunchi_socket_close(&accepted);
-            continue;
-        }
-        gmpunchi_tcp_prepare(accepted);
-        if (gmpunchi_master_drive_grow(master, drive, drive->entries + 1) ||
-            gmpunchi_master_drive_grow(master, drive, (connection & (GMPUNCHI_MASTER_LIMIT - 1)) + 1)) {
+        } else if (gmpunchi_master_drive_add(master, drive, accepted, connection)) {
             gmpunch_master_tcp_closed(master, now, connection, 0);
             gmpunchi_socket_close(&accepted);
-            continue;
         }
-        gmpunchi_master_drive_add(drive, accepted, connection);
     }
     return 1;
 }
 
-/* 1 if something happened. */
-GMPUNCHI_FN int32_t gmpunchi_master_drive_read(gmpunch_master *master, gmpunchi_master_drive *drive, uint64_t now,
-                                               uint32_t at) {
-    gmpunchi_pollfd *entry = &drive->entry[at];
-    int32_t got, os_error;
-    uint32_t i;
-    if (at < 2 * drive->binds) {
-        if (at % 2) return gmpunchi_master_drive_accept(master, drive, now, at);
-        for (i = 0; i < GMPUNCHI_MASTER_DATAGRAMS; i++) {
-            gmpunch_address from;
-            got = gmpunchi_udp_receive((uintptr_t)entry->fd, drive->rx, sizeof drive->rx, &from);
-            if (got == GMPUNCH_ERR_WOULD_BLOCK) return i > 0;
-            if (got >= 0) gmpunch_master_input_udp(master, now, &from, at / 2, drive->rx, (size_t)got);
-            else {
+/* Reads datagrams; 1 if there may be more. */
+GMPUNCHI_FN int32_t gmpunchi_master_drive_read_udp(gmpunch_master *master, gmpunchi_master_drive *drive, uint64_t now,
+                                                   uint32_t index) {
+    uint32_t read = 0, got, most, i;
+    do {
+        got = gmpunchi_udp_receive_batch(drive->bind[index].udp, &drive->batch, &most);
+        for (i = 0; i < got; i++) {
+            if (drive->batch.len[i] >= 0) {
+                gmpunch_master_input_udp(master, now, &drive->batch.from[i], index, drive->batch.data[i],
+                                         (size_t)drive->batch.len[i]);
+            } else {
                 master->stats.udp_received++;
                 master->stats.udp_ignored++;
             }
         }
-        return 1;
+        read += got;
+        if (got < most) return 0;
+    } while (read < GMPUNCHI_MASTER_DATAGRAMS);
+    return 1;
+}
+
+/* Reads a connection; with `last` to its end, otherwise a read that was not filled says that there is no more now. */
+GMPUNCHI_FN void gmpunchi_master_drive_read_tcp(gmpunch_master *master, gmpunchi_master_drive *drive, uint64_t now,
+                                                uint32_t connection, int32_t last) {
+    int32_t got, os_error;
+    uint32_t i;
+    for (i = 0; i < GMPUNCHI_MASTER_READS; i++) {
+        uintptr_t socket = (uintptr_t)gmpunchi_slot_at(drive, connection)->socket;
+        got = gmpunchi_tcp_receive(socket, drive->rx, sizeof drive->rx, &os_error);
+        if (got < 0) {
+            if (gmpunch_master_tcp_closed(master, now, connection, os_error) == GMPUNCH_OK)
+                gmpunchi_master_drive_remove(drive, connection);
+            return;
+        }
+        if (got > 0 && gmpunch_master_tcp_data(master, now, connection, drive->rx, (size_t)got)) return; /* to be closed */
+        if (got == 0 || (!last && (size_t)got < sizeof drive->rx)) return;
     }
-    if (entry->revents & POLLOUT) {
-        entry->events = POLLIN;
-        gmpunch_master_tcp_writable(master, now, drive->connection[at]);
-        if (!(entry->revents & ~POLLOUT)) return 1;
+    gmpunchi_master_drive_unread(drive, connection);
+}
+
+/* Reads what earlier rounds left unread. */
+GMPUNCHI_FN void gmpunchi_master_drive_read_on(gmpunch_master *master, gmpunchi_master_drive *drive, uint64_t now) {
+    uint32_t last = drive->unread_last, index, i;
+    for (i = 0; i < drive->binds; i++) {
+        gmpunchi_bind *bind_at = &drive->bind[i];
+        if (bind_at->udp_unread) bind_at->udp_unread = gmpunchi_master_drive_read_udp(master, drive, now, i);
+        if (bind_at->tcp_unread) bind_at->tcp_unread = gmpunchi_master_drive_accept(master, drive, now, bind_at->tcp);
     }
-    got = gmpunchi_tcp_receive((uintptr_t)entry->fd, drive->rx, sizeof drive->rx, &os_error);
-    if (got > 0) {
-        gmpunch_master_tcp_data(master, now, drive->connection[at], drive->rx, (size_t)got);
-    } else if (got < 0 && gmpunch_master_tcp_closed(master, now, drive->connection[at], os_error) == GMPUNCH_OK) {
-        gmpunchi_master_drive_remove(drive, at);
+    if (drive->unread_first == GMPUNCHI_NONE) return;
+    do {
+        gmpunchi_slot *slot;
+        index = drive->unread_first;
+        slot = gmpunchi_slot_at(drive, index);
+        drive->unread_first = slot->next_unread;
+        slot->next_unread = GMPUNCHI_READ_ALL;
+        if (gmpunchi_connection_at(master, index)->generation)
+            gmpunchi_master_drive_read_tcp(master, drive, now, gmpunchi_connection_id(master, index), 1);
+    } while (index != last);
+}
+
+GMPUNCHI_FN int32_t gmpunchi_master_drive_has_unread(const gmpunchi_master_drive *drive) {
+    uint32_t i;
+    int32_t unread = drive->unread_first != GMPUNCHI_NONE;
+    for (i = 0; i < drive->binds; i++) unread |= drive->bind[i].udp_unread | drive->bind[i].tcp_unread;
+    return unread;
+}
+
+/* A socket is ready. */
+GMPUNCHI_FN void gmpunchi_master_drive_ready(gmpunch_master *master, gmpunchi_master_drive *drive, uint64_t now,
+                                             const gmpunchi_ready *ready) {
+    if (ready->key < 2 * drive->binds) {
+        gmpunchi_bind *bind_at = &drive->bind[ready->key / 2];
+        if (ready->key % 2) bind_at->tcp_unread = gmpunchi_master_drive_accept(master, drive, now, bind_at->tcp);
+        else bind_at->udp_unread = gmpunchi_master_drive_read_udp(master, drive, now, ready->key / 2);
+        return;
     }
-    return got != 0;
+    if (gmpunchi_connection_place(master, ready->key) == GMPUNCHI_NONE) return; /* closed since */
+    if (ready->what & GMPUNCHI_READY_WRITE) {
+        gmpunchi_watch_set(&drive->watch, (uintptr_t)gmpunchi_slot_at(drive, ready->key)->socket, ready->key,
+                           GMPUNCHI_READY_READ);
+        gmpunch_master_tcp_writable(master, now, ready->key);
+    }
+    if (ready->what & GMPUNCHI_READY_READ)
+        gmpunchi_master_drive_read_tcp(master, drive, now, ready->key, (ready->what & GMPUNCHI_READY_LAST) != 0);
 }
 
 int32_t gmpunch_master_poll(gmpunch_master *master, gmpunch_event *event, uint32_t timeout_ms) {
     gmpunchi_master_drive *drive = master ? (gmpunchi_master_drive *)master->object.drive : NULL;
     uint64_t now, until;
-    uint32_t round = 0, fruitless = 0, i;
+    uint32_t rounds = 0;
+    int32_t looked = 0;
     if (!drive) return gmpunchi_no_drive(master);
     master->no_events = event == NULL;
     now = gmpunch_now();
     until = gmpunchi_after(now, timeout_ms);
     for (;; now = gmpunch_now()) {
         uint64_t deadline, wait;
-        int32_t ready, more, happened;
+        gmpunchi_ready ready;
+        int32_t more;
         if (now >= drive->clock_at) {
             gmpunch_master_set_unix_time(master, now, gmpunchi_unix_time());
             drive->clock_at = now + GMPUNCHI_CLOCK_MS;
@@ -8736,22 +9672,18 @@ int32_t gmpunch_master_poll(gmpunch_master *master, gmpunch_event *event, uint32
             master->accept_at = GMPUNCHI_TIME_NEVER;
             gmpunchi_master_drive_listen(drive, 1);
         }
-        more = gmpunchi_master_drive_flush(master, drive, now);
+        more = gmpunchi_master_drive_flush(master, drive, now) || master->unread;
         if (event && gmpunch_master_next_event(master, event) > 0) return 1;
         /* looks once even with no time to wait, and does not leave before all is sent, unless it never ends */
-        if (now >= until && round++ && (!more || round > GMPUNCHI_MASTER_ROUNDS)) break;
+        if (now >= until && looked && (!more || ++rounds == GMPUNCHI_MASTER_ROUNDS)) break;
         deadline = gmpunchi_earlier(gmpunch_master_next_deadline(master), until);
         wait = deadline > now && !more ? deadline - now : 0;
-        ready = gmpunchi_wait(drive->entry, drive->entries, wait > 0x7fffffffu ? GMPUNCH_NEVER : (uint32_t)wait);
-        happened = ready == 0;
-        if (ready > 0) now = gmpunch_now();
-        for (i = drive->entries; ready > 0 && i-- > 0;) { /* from the end: removing moves only entries that were seen */
-            if (!drive->entry[i].revents) continue;
-            ready--;
-            happened |= gmpunchi_master_drive_read(master, drive, now, i);
-        }
-        if (happened) fruitless = 0;
-        else gmpunchi_fruitless(&master->object, &fruitless, wait);
+        gmpunchi_watch_wait(&drive->watch, wait > 0x7fffffffu ? GMPUNCH_NEVER : (uint32_t)wait);
+        looked = 1;
+        now = gmpunch_now();
+        if (master->unread) gmpunchi_master_drive_read_on(master, drive, now);
+        while (gmpunchi_watch_next(&drive->watch, &ready)) gmpunchi_master_drive_ready(master, drive, now, &ready);
+        master->unread = gmpunchi_master_drive_has_unread(drive);
     }
     if (event) memset(event, 0, sizeof *event);
     return 0;
@@ -8769,10 +9701,13 @@ GMPUNCHI_FN int32_t gmpunchi_master_drive_bind(gmpunchi_master_drive *drive, con
             gmpunchi_socket_local(tcp, &bound, NULL) == GMPUNCH_OK)
             udp = gmpunchi_socket_open_bound(bind_to, bound.port, SOCK_DGRAM, &family);
         if (udp != GMPUNCHI_NO_SOCKET) {
-            drive->family[drive->binds++] = family;
-            gmpunchi_master_drive_add(drive, udp, 0);
-            gmpunchi_master_drive_add(drive, tcp, 0);
+            uint32_t index = drive->binds++;
+            drive->bind[index].udp = udp;
+            drive->bind[index].tcp = tcp;
+            gmpunchi_tcp_prepare(tcp); /* for those that are accepted */
             *port = bound.port;
+            if (gmpunchi_watch_add(&drive->watch, udp, 2 * index) || gmpunchi_watch_add(&drive->watch, tcp, 2 * index + 1))
+                return GMPUNCH_ERR_MEMORY;
             return GMPUNCH_OK;
         }
         *os_error = gmpunchi_net_error();
@@ -8821,10 +9756,16 @@ int32_t gmpunch_master_open(const gmpunch_master_config *given, gmpunch_master *
     }
     master->object.drive = drive = (gmpunchi_master_drive *)gmpunchi_master_alloc(master, sizeof *drive);
     if (drive) {
+        gmpunch_allocator allocator;
+        allocator.alloc = gmpunchi_master_drive_alloc;
+        allocator.free = gmpunchi_master_drive_free;
+        allocator.user = master;
         memset(drive, 0, sizeof *drive);
-        result = gmpunchi_master_drive_grow(master, drive, 2 * GMPUNCH_MASTER_MAX_BINDS);
-        if (!result)
-            result = gmpunchi_master_drive_bind_all(drive, config.bind_address, config.any_port ? 0 : config.port, &error);
+        drive->unread_first = GMPUNCHI_NONE;
+        gmpunchi_pool_init(&drive->slot, sizeof(gmpunchi_slot), GMPUNCHI_MASTER_LIMIT);
+        result = gmpunchi_watch_open(&drive->watch, &allocator);
+        if (result) error = gmpunchi_net_error();
+        else result = gmpunchi_master_drive_bind_all(drive, config.bind_address, config.any_port ? 0 : config.port, &error);
     } else {
         gmpunchi_net_stop(); /* without a drive, closing does not */
         result = GMPUNCH_ERR_MEMORY;
@@ -8840,27 +9781,36 @@ int32_t gmpunch_master_open(const gmpunch_master_config *given, gmpunch_master *
 
 int32_t gmpunch_master_waits(const gmpunch_master *master, gmpunch_wait *waits, uint32_t capacity) {
     const gmpunchi_master_drive *drive = master ? (const gmpunchi_master_drive *)master->object.drive : NULL;
-    uint32_t i;
     if (!drive) return gmpunchi_no_drive(master);
     if (!waits && capacity) return GMPUNCH_ERR_ARGUMENT;
-    for (i = 0; i < drive->entries && i < capacity; i++) gmpunchi_wait_from(&waits[i], &drive->entry[i]);
-    return (int32_t)drive->entries;
+    return (int32_t)gmpunchi_watch_waits(&drive->watch, waits, capacity);
 }
 
 int32_t gmpunch_master_local_address(const gmpunch_master *master, uint32_t index, gmpunch_address *address) {
     const gmpunchi_master_drive *drive = master ? (const gmpunchi_master_drive *)master->object.drive : NULL;
     if (!drive) return gmpunchi_no_drive(master);
     if (!address || index >= drive->binds) return GMPUNCH_ERR_ARGUMENT;
-    return gmpunchi_socket_local((uintptr_t)drive->entry[2 * index].fd, address, NULL);
+    return gmpunchi_socket_local(drive->bind[index].udp, address, NULL);
 }
 
 int32_t gmpunch_master_os_error(const gmpunch_master *master) { return master ? master->object.os_error : 0; }
 
 GMPUNCHI_FN void gmpunchi_master_drive_close(gmpunch_master *master) {
     gmpunchi_master_drive *drive = (gmpunchi_master_drive *)master->object.drive;
+    uint32_t i;
     if (!drive) return;
-    while (drive->entries) gmpunchi_master_drive_remove(drive, drive->entries - 1);
-    if (drive->capacity) gmpunchi_master_release(master, drive->entry, gmpunchi_master_drive_bytes(drive->capacity));
+    for (i = 0; i < drive->binds; i++) {
+        gmpunchi_socket_close(&drive->bind[i].udp);
+        gmpunchi_socket_close(&drive->bind[i].tcp);
+    }
+    for (i = 0; i < master->connection.touched; i++) {
+        uintptr_t socket;
+        if (!gmpunchi_connection_at(master, i)->generation) continue;
+        socket = (uintptr_t)gmpunchi_slot_at(drive, i)->socket;
+        gmpunchi_socket_close(&socket);
+    }
+    gmpunchi_watch_close(&drive->watch);
+    gmpunchi_master_pool_free(master, &drive->slot);
     gmpunchi_master_release(master, drive, sizeof *drive);
     gmpunchi_net_stop();
 }

@@ -183,6 +183,11 @@ static const option options[] = {
     HEADING("Limits, of what is kept at once (1 to 4194304 where not said)"),
     {"--max-connections", NULL, "N", "TCP connections, hosts included. Default: 65536", LIMIT(max_connections)},
     {"--max-connections-per-ip", NULL, "N", "default: 256", LIMIT(max_connections_per_ip)},
+    {"--max-connections-per-subnet", NULL, "N", "of an IPv4 /24 or IPv6 /48. Default: 4096", LIMIT(max_connections_per_subnet)},
+    {"--max-waiting-connections", NULL, "N", "connections that are no hosts. Default: three quarters of all",
+     LIMIT(max_waiting_connections)},
+    {"--max-commands-per-second", NULL, "N", "of one IP, to 1000000, or never: no end. Default: 200",
+     take_number, offsetof(settings, master.max_commands_per_second), 1, 1000000, "never"},
     {"--max-ports", NULL, "N", "remembered UDP ports. Default: 131072", LIMIT(max_ports)},
     {"--max-ports-per-ip", NULL, "N", "of hosts, and as many of clients. Default: 64", LIMIT(max_ports_per_ip)},
     {"--max-requests", NULL, "N", "requests that wait for a UDP port. Default: 65536", LIMIT(max_requests)},
@@ -196,6 +201,8 @@ static const option options[] = {
      NUMBER(master.max_lobby, 4096, 1073741824)},
     {"--max-lobby-memory", NULL, "BYTES", "of all lists that wait to be sent, 4096 to 4294967295. Default: 134217728",
      NUMBER(master.max_lobby_memory, 4096, 4294967295u)},
+    {"--max-lobby-memory-per-ip", NULL, "BYTES", "... to one IP, 1 to 4294967295. Default: 33554432",
+     NUMBER(master.max_lobby_memory_per_ip, 1, 4294967295u)},
 
     HEADING("Times in milliseconds (1 to 4294967294, or never)"),
     {"--hold-ms", NULL, "MS", "a request waits for a UDP port. Default: 1000", DURATION(hold_ms)},
@@ -605,6 +612,9 @@ static void log_counters(service *s, const char *item, int32_t level) {
     put_number(s, "lines_ignored", stats.lines_ignored);
     put_number(s, "refused_connections", stats.refused_connections);
     put_number(s, "refused_connections_ip", stats.refused_connections_ip);
+    put_number(s, "refused_connections_subnet", stats.refused_connections_subnet);
+    put_number(s, "refused_connections_waiting", stats.refused_connections_waiting);
+    put_number(s, "refused_commands", stats.refused_commands);
     put_number(s, "refused_ports", stats.refused_ports);
     put_number(s, "refused_requests", stats.refused_requests);
     put_number(s, "refused_messages", stats.refused_messages);

@@ -33,7 +33,7 @@ static const char help[] =
     "usage: punch            demo: master, host and client in one process over real sockets\n"
     "       punch master [--bind A] [--port N] [--seconds N]\n"
     "       punch host   --master A[:P] [--bind A] [--port N] [--data1 T ... --data8 T] [--raw]\n"
-    "                    [--require-mediation] [--seconds N]\n"
+    "                    [--require-mediation] [--max-peers N] [--seconds N]\n"
     "       punch client --master A[:P] --server A [--bind A] [--direct-port N] [--no-punch] [--raw]\n"
     "                    [--timeout MS] [--data] [--send TEXT]\n"
     "       punch lobby  --master A[:P] [--bind A] [--filter1 T ... --filter8 T] [--sort date|data1...data8]\n"
@@ -47,6 +47,7 @@ static const char help[] =
     "  --no-punch           no master, only --server and --direct-port\n"
     "  --raw                without GameMaker's 12-byte header until the other side is seen to use it\n"
     "  --require-mediation  let only clients in that the master introduced\n"
+    "  --max-peers N        let at most N clients in at once. Default: 64\n"
     "  --data1 T            the host's strings, for the lobby and for clients. Also --data2 to --data8\n"
     "  --data               once connected, ask the host for its strings and print them\n"
     "  --filter1 T          list only hosts whose first string is T. Also --filter2 to --filter8\n"
@@ -78,6 +79,7 @@ typedef struct options {
     int32_t no_punch;
     int32_t raw;
     int32_t require_mediation;
+    uint32_t max_peers; /* 0: not given */
     const char *data[GMPUNCH_DATA_STRINGS];
     int32_t ask_data;
     const char *filter[GMPUNCH_DATA_STRINGS];
@@ -221,6 +223,7 @@ static int parse_options(options *o, unsigned command, const char *command_name,
          .expected = "a text of 1 to 4096 bytes"},
         {.name = "--port", .commands = MASTER | HOST, .number = &o->port, .minimum = 0, .maximum = 65535},
         {.name = "--direct-port", .commands = CLIENT, .number = &o->direct_port, .minimum = 1, .maximum = 65535},
+        {.name = "--max-peers", .commands = HOST, .number = &o->max_peers, .minimum = 1, .maximum = 65535},
         {.name = "--seconds", .commands = MASTER | HOST, .number = &o->seconds, .minimum = 1, .maximum = 1000000000},
         {.name = "--sort", .commands = LOBBY, .text = &o->sort, .valid = is_sort, .expected = "date or data1 to data8"},
         {.name = "--limit", .commands = LOBBY, .number = &o->limit, .minimum = 0, .maximum = 1000000000},
@@ -556,6 +559,7 @@ static int run_host(const options *o) {
     config.raw = o->raw;
     config.max_packet = MAX_TEXT;
     config.require_mediation = o->require_mediation;
+    config.max_peers = o->max_peers;
     config.os_error = &os_error;
     result = gmpunch_host_open(&config, &host);
     if (result != GMPUNCH_OK) return failed_to_open("host", o->bind, o->port, result, os_error);

@@ -73,7 +73,7 @@ static const field config_fields[] = {
     CLIENT(TEXT, bind_address), CLIENT(U16, bind_port), CLIENT(U16, direct_port), CLIENT(U32, timeout_ms),
     CLIENT(U32, master_timeout_ms), CLIENT(U32, announce_interval_ms), CLIENT(U32, knock_interval_ms),
     CLIENT(U32, keepalive_interval_ms), CLIENT(U32, peer_timeout_ms), CLIENT(U32, max_packet), CLIENT(U32, max_sockets),
-    CLIENT(FLAG, ask_data), CLIENT(U64, seed),
+    CLIENT(FLAG, ask_data), CLIENT(U64, seed), CLIENT(U32, knock_rules), CLIENT(U32, max_addresses),
 
     HOST(FLAG, raw), HOST(FLAG, escape), HOST(FLAG, require_mediation), HOST(TEXT, master), HOST(TEXT, bind_address),
     HOST(U16, bind_port), STRINGS(GMPUNCH_KIND_HOST, gmpunch_host_config, data), HOST(U32, data_capacity),
@@ -81,10 +81,12 @@ static const field config_fields[] = {
     HOST(U32, keepalive_interval_ms), HOST(U32, ping_interval_ms), HOST(U32, knock_interval_ms),
     HOST(U32, introduction_timeout_ms), HOST(U32, peer_timeout_ms), HOST(U32, idle_timeout_ms), HOST(U32, kick_ms),
     HOST(U32, max_peers), HOST(U32, max_introductions), HOST(U32, max_packet), HOST(U64, seed),
+    HOST(U32, knock_rules), HOST(U32, max_introductions_per_ip), HOST(U32, max_knocks_per_second), HOST(U32, max_direct_peers),
+    HOST(U32, max_direct_peers_per_ip), HOST(U32, unconfirmed_ms),
 
     LOBBY(U32, sort_by), LOBBY(FLAG, descending), LOBBY(U32, limit), LOBBY(TEXT, master), LOBBY(TEXT, bind_address),
     STRINGS(GMPUNCH_KIND_LOBBY, gmpunch_lobby_config, filter), LOBBY(U32, timeout_ms), LOBBY(U32, max_entry),
-    LOBBY(U32, max_entries),
+    LOBBY(U32, max_entries), LOBBY(U32, max_bytes), LOBBY(U32, total_timeout_ms),
 
     MASTER(FLAG, any_port), MASTER(TEXT, bind_address), MASTER(U16, port), MASTER(FLAG, no_lobby), MASTER(FLAG, testing),
     MASTER(TEXT, name), MASTER(U32, hold_ms), MASTER(U32, client_port_ms), MASTER(U32, host_port_ms),
@@ -93,6 +95,8 @@ static const field config_fields[] = {
     MASTER(U32, max_connections_per_ip), MASTER(U32, max_ports), MASTER(U32, max_ports_per_ip), MASTER(U32, max_requests),
     MASTER(U32, max_requests_per_connection), MASTER(U32, max_messages), MASTER(U32, max_messages_per_connection),
     MASTER(U32, max_line), MASTER(U32, max_data), MASTER(U32, max_lobby), MASTER(U32, max_lobby_memory), MASTER(U64, seed),
+    MASTER(U32, max_connections_per_subnet), MASTER(U32, max_waiting_connections), MASTER(U32, max_commands_per_second),
+    MASTER(U32, max_lobby_memory_per_ip),
 };
 #undef CLIENT
 #undef HOST
@@ -107,12 +111,13 @@ static const field config_fields[] = {
 static const field stat_fields[] = {
     CLIENT(announces_sent), CLIENT(master_attempts), CLIENT(master_answers), CLIENT(knocks_sent), CLIENT(knocks_heard),
     CLIENT(welcomes_heard), CLIENT(keepalives_sent), CLIENT(sockets_used), CLIENT(strangers), CLIENT(malformed),
-    CLIENT(oversized), CLIENT(events_dropped), CLIENT(sends_failed),
+    CLIENT(oversized), CLIENT(events_dropped), CLIENT(sends_failed), CLIENT(refused_addresses),
 
     HOST(peers), HOST(introductions), HOST(registered), HOST(registrations), HOST(master_attempts), HOST(introduced),
     HOST(joined), HOST(left), HOST(knocks_sent), HOST(knocks_heard), HOST(welcomes_sent), HOST(data_sent),
     HOST(keepalives_sent), HOST(refused_full), HOST(refused_unmediated), HOST(refused_kicked), HOST(refused_introductions),
     HOST(strangers), HOST(malformed), HOST(oversized), HOST(events_dropped), HOST(sends_failed),
+    HOST(refused_direct), HOST(refused_direct_ip), HOST(displaced), HOST(knocks_held), HOST(data_held),
 
     LOBBY(U32, master_attempts), LOBBY(U32, entries), LOBBY(U32, oversized), LOBBY(U32, malformed), LOBBY(U64, bytes),
 
@@ -126,6 +131,7 @@ static const field stat_fields[] = {
     MASTER(U64, listed), MASTER(U64, data_bytes), MASTER(U64, lobby_bytes), MASTER(U64, lobby_requests),
     MASTER(U64, lobby_built), MASTER(U64, lobby_truncated), MASTER(U64, refused_data), MASTER(U64, refused_lobby),
     MASTER(U64, tcp_bytes_in), MASTER(U64, tcp_bytes_out), MASTER(U64, udp_bytes_in),
+    MASTER(U64, refused_connections_subnet), MASTER(U64, refused_connections_waiting), MASTER(U64, refused_commands),
 };
 #undef CLIENT
 #undef HOST
@@ -136,7 +142,7 @@ static const field stat_fields[] = {
 
 static const field peer_fields[] = {
     PEER(S32, how), PEER(U32, flags), PEER(S32, answers), PEER(U32, socket_index), PEER(U32, connected_ms),
-    PEER(U32, silent_ms),
+    PEER(U32, silent_ms), PEER(S32, confirmed),
 };
 #undef PEER
 /* clang-format on */
@@ -927,7 +933,8 @@ GM_EXPORT double gmpunch_gm_peer_port(double host, double peer) {
     return result == GMPUNCH_OK ? info.address.port : result;
 }
 
-/* What is known of a peer: "how" (GMPUNCH_HOW_), "connected_ms", "silent_ms", "answers", "flags", "socket_index". */
+/* What is known of a peer: "how" (GMPUNCH_HOW_), "connected_ms", "silent_ms", "answers", "confirmed", "flags",
+   "socket_index". */
 GM_EXPORT double gmpunch_gm_peer_value(double host, double peer, const char *name) {
     const field *f = find_field(peer_fields, COUNT(peer_fields), GMPUNCH_KIND_HOST, name);
     gmpunch_peer_info info;

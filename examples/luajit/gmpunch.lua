@@ -295,7 +295,7 @@ function Host:peer(peer)
     self:call("peer_info", peer, info)
     return {
         id = info.peer, address = format_address(info.address), how = info.how, answers = info.answers ~= 0,
-        connected_ms = info.connected_ms, silent_ms = info.silent_ms,
+        connected_ms = info.connected_ms, silent_ms = info.silent_ms, confirmed = info.confirmed ~= 0,
     }
 end
 

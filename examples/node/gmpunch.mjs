@@ -31,6 +31,9 @@ export const MASTER_MAX_BINDS = 8;
 export const DATA_STRINGS = 8;
 export const SORT_DATE = 0;
 export const LIMIT_NONE = 0xffffffff;
+export const KNOCK_LOW_PORTS = 1; // bits of knock_rules
+export const KNOCK_LOCAL = 2;
+export const KNOCK_NOT_PRIVATE = 4;
 export const ADDRESS_TEXT_SIZE = 80;
 
 export const Result = Object.freeze({
@@ -88,38 +91,43 @@ struct('client_config',
     'u32 struct_size', 'i32 raw escape direct_only', 'text master server bind_address', 'u16 bind_port direct_port',
     'u32 socket_mode', 'size udp_socket', 'u32 timeout_ms master_timeout_ms announce_interval_ms knock_interval_ms',
     'u32 keepalive_interval_ms peer_timeout_ms max_packet max_sockets', 'i32 ask_data', 'u32 reserved', 'u64 seed',
-    'pointer memory', 'size memory_size', 'allocator allocator', 'log log', 'pointer log_user os_error');
+    'pointer memory', 'size memory_size', 'allocator allocator', 'log log', 'pointer log_user os_error',
+    'u32 knock_rules max_addresses');
 struct('host_config',
     'u32 struct_size', 'i32 raw escape require_mediation', 'text master bind_address', 'u16 bind_port reserved',
     'u32 socket_mode', 'size udp_socket', 'texts data',
     'u32 data_capacity register_interval_ms reconnect_min_ms reconnect_max_ms keepalive_interval_ms ping_interval_ms',
     'u32 knock_interval_ms introduction_timeout_ms peer_timeout_ms idle_timeout_ms kick_ms max_peers max_introductions',
     'u32 max_packet', 'u64 seed', 'pointer memory', 'size memory_size', 'allocator allocator', 'log log',
-    'pointer log_user os_error');
+    'pointer log_user os_error', 'u32 knock_rules max_introductions_per_ip max_knocks_per_second max_direct_peers',
+    'u32 max_direct_peers_per_ip unconfirmed_ms');
 struct('lobby_config',
     'u32 struct_size sort_by', 'i32 descending', 'u32 limit', 'text master bind_address', 'texts filter',
     'u32 timeout_ms max_entry max_entries reserved', 'pointer memory', 'size memory_size', 'allocator allocator',
-    'log log', 'pointer log_user os_error');
+    'log log', 'pointer log_user os_error', 'u32 max_bytes total_timeout_ms');
 struct('master_config',
     'u32 struct_size', 'i32 any_port', 'text bind_address', 'u16 port reserved', 'i32 no_lobby testing', 'text name',
     'u32 hold_ms client_port_ms host_port_ms command_timeout_ms idle_timeout_ms host_timeout_ms write_timeout_ms',
     'u32 introduction_gap_ms max_connections max_connections_per_ip max_ports max_ports_per_ip max_requests',
     'u32 max_requests_per_connection max_messages max_messages_per_connection max_line max_data max_lobby',
-    'u32 max_lobby_memory', 'u64 seed', 'allocator allocator', 'log log', 'pointer log_user os_error');
+    'u32 max_lobby_memory', 'u64 seed', 'allocator allocator', 'log log', 'pointer log_user os_error',
+    'u32 max_connections_per_subnet max_waiting_connections max_commands_per_second max_lobby_memory_per_ip');
 struct('event',
     'i32 type reason cause stage how', 'u32 peer', 'address address other',
     'u32 elapsed_ms announces_sent knocks_sent knocks_heard ignored', 'i32 os_error', 'u32 socket_index len',
     'pointer data', 'u64 created', 'u32 count', 'reserved reserved');
 struct('peer_info',
     'u32 struct_size peer', 'address address', 'i32 how', 'u32 flags', 'i32 answers',
-    'u32 socket_index connected_ms silent_ms');
+    'u32 socket_index connected_ms silent_ms', 'i32 confirmed');
 struct('client_stats',
     'u32 struct_size announces_sent master_attempts master_answers knocks_sent knocks_heard welcomes_heard',
-    'u32 keepalives_sent sockets_used strangers malformed oversized events_dropped sends_failed');
+    'u32 keepalives_sent sockets_used strangers malformed oversized events_dropped sends_failed',
+    'u32 refused_addresses');
 struct('host_stats',
     'u32 struct_size peers introductions registered registrations master_attempts introduced joined left knocks_sent',
     'u32 knocks_heard welcomes_sent data_sent keepalives_sent refused_full refused_unmediated refused_kicked',
-    'u32 refused_introductions strangers malformed oversized events_dropped sends_failed');
+    'u32 refused_introductions strangers malformed oversized events_dropped sends_failed refused_direct refused_direct_ip',
+    'u32 displaced knocks_held data_held');
 struct('lobby_stats', 'u32 struct_size master_attempts entries oversized malformed reserved', 'u64 bytes');
 struct('master_stats',
     'u32 struct_size connections hosts requests ports reserved',
@@ -127,7 +135,8 @@ struct('master_stats',
     'u64 lines_ignored refused_connections refused_connections_ip refused_ports refused_requests refused_messages',
     'u64 refused_memory closed_line closed_command closed_idle closed_host closed_write closed_version closed_full',
     'u64 events_dropped listed data_bytes lobby_bytes lobby_requests lobby_built lobby_truncated refused_data',
-    'u64 refused_lobby tcp_bytes_in tcp_bytes_out udp_bytes_in');
+    'u64 refused_lobby tcp_bytes_in tcp_bytes_out udp_bytes_in refused_connections_subnet refused_connections_waiting',
+    'u64 refused_commands');
 
 /* ---- functions: name without the prefix, 'result parameter parameter ...' */
 
@@ -451,7 +460,7 @@ export class Host extends Punch {
             this.call('peer_info', u32(id, 'peer'), memory);
             address = formatAddress(memory + BigInt(koffi.offsetof(types.peer_info, 'address')));
         });
-        return { ...info, address, answers: info.answers !== 0 };
+        return { ...info, address, answers: info.answers !== 0, confirmed: info.confirmed !== 0 };
     }
 
     /** The id of the peer with this address, 0 if there is none. */

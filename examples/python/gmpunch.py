@@ -39,6 +39,9 @@ MASTER_MAX_BINDS = 8
 DATA_STRINGS = 8
 SORT_DATE = 0
 LIMIT_NONE = 0xFFFFFFFF
+KNOCK_LOW_PORTS = 1  # bits of knock_rules
+KNOCK_LOCAL = 2
+KNOCK_NOT_PRIVATE = 4
 ADDRESS_TEXT_SIZE = 80
 
 
@@ -287,6 +290,8 @@ class ClientConfig(_Sized):
     log: Log
     log_user: Pointer
     os_error: Pointer
+    knock_rules: U32
+    max_addresses: U32
 
 
 @_struct
@@ -323,6 +328,12 @@ class HostConfig(_Sized):
     log: Log
     log_user: Pointer
     os_error: Pointer
+    knock_rules: U32
+    max_introductions_per_ip: U32
+    max_knocks_per_second: U32
+    max_direct_peers: U32
+    max_direct_peers_per_ip: U32
+    unconfirmed_ms: U32
 
 
 @_struct
@@ -344,6 +355,8 @@ class LobbyConfig(_Sized):
     log: Log
     log_user: Pointer
     os_error: Pointer
+    max_bytes: U32
+    total_timeout_ms: U32
 
 
 @_struct
@@ -381,6 +394,10 @@ class MasterConfig(_Sized):
     log: Log
     log_user: Pointer
     os_error: Pointer
+    max_connections_per_subnet: U32
+    max_waiting_connections: U32
+    max_commands_per_second: U32
+    max_lobby_memory_per_ip: U32
 
 
 @_struct
@@ -399,6 +416,7 @@ class ClientStats(_Sized):
     oversized: U32
     events_dropped: U32
     sends_failed: U32
+    refused_addresses: U32
 
 
 @_struct
@@ -426,6 +444,11 @@ class HostStats(_Sized):
     oversized: U32
     events_dropped: U32
     sends_failed: U32
+    refused_direct: U32
+    refused_direct_ip: U32
+    displaced: U32
+    knocks_held: U32
+    data_held: U32
 
 
 @_struct
@@ -482,6 +505,9 @@ class MasterStats(_Sized):
     tcp_bytes_in: U64
     tcp_bytes_out: U64
     udp_bytes_in: U64
+    refused_connections_subnet: U64
+    refused_connections_waiting: U64
+    refused_commands: U64
 
 
 @_struct
@@ -504,6 +530,7 @@ class _PeerInfo(_Sized):
     socket_index: U32
     connected_ms: U32
     silent_ms: U32
+    confirmed: I32
 
 
 @_struct
@@ -835,6 +862,7 @@ class Peer(NamedTuple):
     answers: bool  # has been seen to answer keep-alives: no classic peer
     connected_ms: int
     silent_ms: int
+    confirmed: bool  # has sent more than its first knocks
 
 
 class Host(_Object):
@@ -866,7 +894,8 @@ class Host(_Object):
     def peer(self, peer: int) -> Peer:
         info = _PeerInfo()
         self._call("peer_info", peer, ctypes.byref(info))
-        return Peer(info.peer, _address(info.address), How(info.how), bool(info.answers), info.connected_ms, info.silent_ms)
+        return Peer(info.peer, _address(info.address), How(info.how), bool(info.answers), info.connected_ms, info.silent_ms,
+                    bool(info.confirmed))
 
     def find_peer(self, address: Address) -> int:
         """The id of the peer with this address, 0 if there is none."""

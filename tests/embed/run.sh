@@ -74,8 +74,8 @@ test_headers() { # C compiler, C++ compiler
             echo "$2 -std=c++17 $switch $implement hpp.cpp"
         done
 
-        for switch in -DGMPUNCH_NO_SOCKETS -DGMPUNCH_NO_MASTER -DGMPUNCH_NO_STDLIB -DGMPUNCH_NO_STDIO -DGMPUNCH_DLL -DNDEBUG \
-            "'-DGMPUNCH_ASSERT(x)=((void)(x))'" "-DGMPUNCH_NO_SOCKETS -DGMPUNCH_NO_MASTER" "$all"; do
+        for switch in -DGMPUNCH_NO_SOCKETS -DGMPUNCH_NO_MASTER -DGMPUNCH_NO_STDLIB -DGMPUNCH_NO_STDIO -DGMPUNCH_POLL_ONLY \
+            -DGMPUNCH_DLL -DNDEBUG "'-DGMPUNCH_ASSERT(x)=((void)(x))'" "-DGMPUNCH_NO_SOCKETS -DGMPUNCH_NO_MASTER" "$all"; do
             for standard in c99 c17; do
                 echo "$1 -x c -std=$standard $switch h.c"
                 echo "$1 -x c -std=$standard $implement $switch h.c"

@@ -5,6 +5,7 @@ usage: test_gatepunch.py PATH_OF_GATEPUNCH [EMULATOR ...]
 import json
 import os
 import re
+import select
 import shutil
 import signal
 import socket
@@ -403,6 +404,182 @@ class Limits(Test):
         gate.counters(refused_lobby=1)
 
 
+class Attackers(Test):
+    """What ends, blocks or fools the Java master: after each of it an honest client is introduced to an honest host."""
+    LIMITS = ["--command-timeout-ms", "2000", "--max-connections-per-ip", "64", "--write-timeout-ms", "2000"]
+
+    def setUp(self):
+        self.attacker = "127.0.0.4" if can_bind("127.0.0.4") else "127.0.0.1"
+        self.master, self.to = self.gate(*self.LIMITS)
+
+    def datagrams(self, *datagrams, ip=None):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+            udp.bind((ip or self.attacker, 0))
+            for datagram in datagrams:
+                udp.sendto(datagram, self.to)
+
+    def says(self, *data):
+        """A connection of the attacker that has said this."""
+        peer = self.peer(self.to, self.attacker)
+        peer.tcp.sendall(b"".join(data))
+        return peer
+
+    def until_closed(self, data, pause=0.0):
+        """Sends it again and again; (bytes that were taken, seconds) until the master closed."""
+        peer = self.peer(self.to, self.attacker)
+        start, taken = time.monotonic(), 0
+        peer.tcp.settimeout(child.LIMIT)
+        try:
+            while taken < 100 << 20:
+                taken += peer.tcp.send(data)
+                if pause:
+                    peer.tcp.settimeout(pause)
+                    try:
+                        if peer.tcp.recv(1) == b"":
+                            break
+                    except socket.timeout:
+                        pass
+        except OSError:
+            pass
+        peer.tcp.settimeout(child.LIMIT)
+        self.assertTrue(peer.is_closed())
+        return taken, time.monotonic() - start
+
+    def check(self, host, *data):
+        """The host is listed with these strings, and an honest client finds it."""
+        client = self.peer(self.to, CLIENT)
+        client.send("connect", HOST)
+        answered = []
+        while not answered:  # as clients do: a flood may have filled the system's buffer
+            client.send_udp(b"connect")
+            answered = select.select([client.tcp], [], [], 0.25)[0]
+        self.assertEqual(client.introduction(), (HOST, host.udp_port))
+        told = host.introduction()
+        while told[0] == self.attacker:  # it had asked, too
+            told = host.introduction()
+        self.assertEqual(told, (CLIENT, client.udp_port))
+        listed = [entry["data1"] for entry in json.loads(client.lobby()) if entry["ip"] == HOST]
+        self.assertEqual(listed, list(data))
+        client.close()
+
+    @needs(MANY_IPS, "127.0.0.2 and 127.0.0.3")
+    def test_what_brings_the_java_master_down(self):
+        self.datagrams(b"hi")  # as the first datagram ever: ends its UDP thread
+        host = self.host(self.master, "game")
+        lobby = [b"lobby2\n"] + [b"\n"] * 8 + [b"date\n", b"\n"]
+        attacks = {
+            "datagrams of 0 to 11 bytes": lambda: self.datagrams(*[fill * n for n in range(12) for fill in (b"x", b"\0")]),
+            "datagrams of zeros, and of all sizes": lambda: self.datagrams(b"\0" * 1024, *[b"r" * (1 << n) for n in range(16)]),
+            "all commands over UDP from a thousand ports": lambda: [
+                self.datagrams(b"x" * 12 + command + b"\n\0") for command in [b"reg", b"connect", b"ping", b"reg2"] * 250],
+            "a forged reg of the host's IP": lambda: self.datagrams(b"x" * 12 + b"reg\n\0", ip=HOST),
+            "a request for an IP that sent UDP reg only": lambda: (
+                self.datagrams(b"x" * 12 + b"reg\n\0"),
+                self.assertEqual(self.says(b"connect\n%s\n" % self.attacker.encode()).receive(1), b"\xfe")),
+            "a request whose UDP never comes": lambda: self.says(b"connect\n%s\n" % HOST.encode()).introduction(),
+            "requests for no address": lambda: [
+                self.says(b"connect\n%s\n" % text) for text in (b"", b"localhost", b"999.1.1.1", b"::", b"1.2.3.4:5", b"\xff")],
+            "random bytes": lambda: [self.says(bytes(range(256)) * 255) for _ in range(8)],
+            "half commands, then a reset": lambda: [
+                self.half(text) for text in (b"reg", b"reg2\n1.2", b"connect\n", b"lobby2\n\n")],
+            "versions that are none": lambda: [
+                self.says(b"reg2\n" + version + b"\n" + b"\n" * 8) for version in (b"", b"x", b"-1", b"1.2", b"9" * 500)],
+            "a hundred idle connections": lambda: [self.says() for _ in range(100)],  # and they stay so
+        }
+        for limit in (b"abc", b"-1", b"99999999999", b"9" * 400, b"2.00", b" 2", b"1e3", b"0x10"):
+            attacks["lobby limit %r" % limit] = lambda limit=limit: self.lists(*lobby, limit + b"\n")
+        for field in (b"data3", b"data9", b"", b"\xff", b"date;"):
+            attacks["lobby sorted by %r" % field] = lambda field=field: self.lists(*lobby[:9], field + b"\n", b"ASC\n", b"\n")
+        for number in range(8):
+            filters = [b"\n"] * 8
+            filters[number] = b"nobody has this\n"
+            attacks["lobby filter %d" % (number + 1)] = lambda f=tuple(filters): self.lists(lobby[0], *f, *lobby[9:], b"\n")
+        for name, attack in attacks.items():
+            with self.subTest(attack=name):
+                attack()
+                self.check(host, "game")
+        self.master.counters(hosts=1)
+        self.assertIsNone(self.master.process.poll())
+
+    def half(self, text):
+        """Half a command, then a reset."""
+        peer = self.says(text)
+        peer.tcp.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        peer.close()
+
+    def lists(self, *request):
+        """A request for a list is answered by one."""
+        peer = self.peer(self.to, CLIENT)
+        peer.tcp.sendall(b"".join(request))
+        self.assertEqual(peer.receive(1), b"\xf9")
+        json.loads(peer.receive_to(b"\n"))
+        peer.close()
+
+    @needs(MANY_IPS, "127.0.0.2 and 127.0.0.3")
+    def test_lines_that_never_end(self):
+        host = self.host(self.master, "game")
+        for line in (b"x", b"\xff", b"reg2\n1.2.4\n" + b"x" * 65536):
+            taken, _ = self.until_closed(line * max(1, 65536 // len(line)))
+            self.assertLess(taken, 32 << 20)  # what the systems' buffers hold, of 100 MB
+            self.check(host, "game")
+        self.master.counters(closed_line=3)
+
+    @needs(MANY_IPS, "127.0.0.2 and 127.0.0.3")
+    def test_a_byte_at_a_time(self):
+        host = self.host(self.master, "game")
+        taken, seconds = self.until_closed(b"r", 0.8)
+        self.assertLess(taken, 5)
+        self.assertLess(seconds, 2 + 1 + child.LIMIT / 10)
+        self.assertGreater(seconds, 1.5)
+        self.check(host, "game")
+        self.master.counters(closed_command=1)
+
+    @needs(MANY_IPS, "127.0.0.2 and 127.0.0.3")
+    def test_lists_that_nobody_reads(self):
+        host = self.host(self.master, "game", "x" * 900)
+        request = b"lobby2\n" + b"\n" * 8 + b"date\n\n\n"
+        for _ in range(32):
+            peer = self.peer(self.to, self.attacker)
+            peer.tcp.settimeout(0.01)
+            try:
+                for _ in range(200):
+                    peer.tcp.sendall(request * 1000)
+            except OSError:  # it takes no more, or has closed
+                pass
+        self.check(host, "game")
+        memory = self.master.counters(hosts=1)["memory"]
+        self.assertLess(memory, 64 << 20)
+        self.master.counters(connections=1)  # all of them are closed in the end
+        self.check(host, "game")
+
+    def test_a_host_that_vanishes_without_a_word(self):
+        gate, to = self.gate("--host-timeout-ms", "1000")
+        start = time.monotonic()
+        self.host(gate, "game")  # says nothing any more, and does not close
+        removed = gate.entry("host_removed", reason="timeout")
+        self.assertEqual(split_address(removed["address"])[0], HOST)
+        self.assertLess(time.monotonic() - start, 2 + child.LIMIT / 10)
+        client = self.peer(to, CLIENT)
+        client.send_udp(b"connect")
+        client.send("connect", HOST)
+        self.assertEqual(client.receive(1), b"\xfe")
+        self.assertEqual(json.loads(client.lobby()), [])
+
+    @needs(MANY_IPS, "127.0.0.2 and 127.0.0.3")
+    def test_nothing_is_answered_over_udp(self):
+        udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.addCleanup(udp.close)
+        udp.bind((self.attacker, 0))
+        for datagram in (b"", b"reg\n\0", b"connect\n\0", b"ping\n\0", b"version\n\0", b"lobby2\n" + b"\n" * 11,
+                         b"istesting\n", b"\xfd", b"\xfb", b"\0" * 12 + b"\xfd", b"\0" * 1024):
+            udp.sendto(datagram, self.to)
+        self.master.counters(udp_received=11)  # all have been read
+        self.assertEqual(self.peer(self.to, self.attacker).answer(), VERSION)
+        udp.settimeout(0.1)
+        with self.assertRaises(socket.timeout):
+            udp.recvfrom(1)
+
+
 @unittest.skipUnless(POSIX, "SKIPPED under emulation: descriptors have no limit there")
 class Descriptors(Test):
     @staticmethod
@@ -421,7 +598,8 @@ class Descriptors(Test):
 
     @needs(os.path.exists("/proc/self/limits"), "/proc/self/limits")
     def test_soft_limit_is_raised(self):
-        gate, to = self.gate("--max-connections", "100", preexec_fn=self.limited(64, 1000))
+        gate, to = self.gate("--max-connections", "100", "--max-waiting-connections=100",
+                             preexec_fn=self.limited(64, 1000))
         soft, hard = self.limits_of(gate)
         self.assertGreaterEqual(soft, 100)
         self.assertEqual(hard, 1000)
@@ -430,7 +608,8 @@ class Descriptors(Test):
         self.assertEqual(peers[99].answer(), VERSION)
 
     def test_fewer_connections_than_wanted(self):
-        gate, to = self.gate("--max-connections", "100", preexec_fn=self.limited(64, 64))
+        gate, to = self.gate("--max-connections", "100", "--max-waiting-connections=100",
+                             preexec_fn=self.limited(64, 64))
         limits = json.loads(gate.lines[0])
         self.assertEqual((limits["item"], limits["level"]), ("limits", "warning"))
         self.assertEqual((limits["descriptors"], limits["wanted"]), (64, 100))
@@ -579,7 +758,7 @@ class Log(Test):
             self.assertEqual(items[-1], "stopped")
 
     def test_a_flood_is_held_back(self):
-        gate, to = self.gate("--log-rate", "2", "--hold-ms", "1")
+        gate, to = self.gate("--log-rate", "2", "--hold-ms", "1", "--max-commands-per-second=never")
         client = self.peer(to)
         end = time.monotonic() + child.LIMIT
         while not any('"held_back"' in line for line in gate.lines):
@@ -628,7 +807,7 @@ class Log(Test):
 
     @needs(POSIX, "POSIX pipes")
     def test_reader_that_stalls(self):
-        gate, to, pipe = self.piped("--hold-ms=1", "--log-rate=never")
+        gate, to, pipe = self.piped("--hold-ms=1", "--log-rate=never", "--max-commands-per-second=never")
         self.addCleanup(os.close, pipe)
         client = self.peer(to)
         for _ in range(100):  # lines of more bytes than a pipe holds

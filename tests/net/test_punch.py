@@ -307,6 +307,17 @@ class NotPunching(Test):
         client.wait(0)
         self.assertEqual(split_address(host.line("joined")["address"])[0], OTHER)
 
+    @needs(MANY_IPS, "127.0.0.2 to 127.0.0.4 (Wine sends from 127.0.0.1 instead)")
+    def test_max_peers(self):
+        _, master, host, _ = self.trio("--max-peers", "1")
+        first = self.client(master)
+        first.line("connected")
+        first.wait(0)
+        second = self.client(master, "--timeout", "1000", ip=OTHER)
+        second.line("failed", reason="host_one_way")
+        second.wait(1)
+        self.assertEqual(len([line for line in host.lines if line.startswith("joined ")]), 1)
+
     def test_no_echo(self):
         host = Player(self, HOST)
         client = self.client(None, "--no-punch", "--direct-port", str(host.port), "--timeout", "1500", "--send", "hello?")
@@ -615,6 +626,7 @@ class Usage(Test):
         cases += [("--port", ["master", "--port", n]) for n in
                   ("-1", "65536", "+1", " 1", "1 ", "0x10", "1e3", "", "99999999999")]
         cases += [("--seconds", ["master", "--seconds", n]) for n in ("0", "1.5", "1000000001")]
+        cases += [("--max-peers", host + ["--max-peers", n]) for n in ("0", "65536", "many")]
         cases += [("--direct-port", client + ["--direct-port", n]) for n in ("0", "65536")]
         cases += [("--timeout", client + ["--timeout=" + n]) for n in ("0", "4294967296", "soon")]
         cases += [("--master", ["host", "--master", a]) for a in

@@ -1,129 +1,10 @@
 // The client's state machine, step by step in virtual time. Whole sessions are in test_world.cpp.
-#include "gmpunch_internal.hpp"
-
-#include <algorithm>
+#include "machines.hpp"
 
 namespace {
 
-struct allocations {
-    int count = 0;
-    size_t bytes = 0;
-    gmpunch_allocator allocator() {
-        gmpunch_allocator made{};
-        made.alloc = [](size_t size, void *user) -> void * {
-            static_cast<allocations *>(user)->count++;
-            static_cast<allocations *>(user)->bytes += size;
-            return std::malloc(size);
-        };
-        made.free = [](void *memory, size_t size, void *user) {
-            static_cast<allocations *>(user)->bytes -= size;
-            std::free(memory);
-        };
-        made.user = this;
-        return made;
-    }
-};
+using fixture = client_fixture;
 
-struct fixture {
-    allocations memory;
-    gmpunch_client *client = nullptr;
-    uint64_t now = 5000;
-    std::vector<gmpunch_transmit> out;
-    std::vector<bytes> out_data;
-    std::vector<gmpunch_event> events;
-    gmpunch_address server = address("198.51.100.7:6611");
-
-    static gmpunch_client_config config() {
-        gmpunch_client_config made{};
-        made.master = "203.0.113.1";
-        made.server = "198.51.100.7";
-        return made;
-    }
-    explicit fixture(gmpunch_client_config made = config()) {
-        made.allocator = memory.allocator();
-        REQUIRE(gmpunch_client_create(&made, now, &client) == GMPUNCH_OK);
-        drain();
-    }
-    ~fixture() {
-        CHECK(memory.count == 1); // at creation, none after
-        gmpunch_client_close(client);
-        CHECK(memory.bytes == 0);
-    }
-    fixture(const fixture &) = delete;
-    fixture &operator=(const fixture &) = delete;
-
-    void drain() {
-        gmpunch_transmit t;
-        while (gmpunch_client_next_transmit(client, &t) > 0) {
-            out.push_back(t);
-            out_data.push_back(bytes(t.data, t.data + t.len));
-        }
-        gmpunch_event e;
-        while (gmpunch_client_next_event(client, &e) > 0) events.push_back(e);
-    }
-    // Moves time on, ticking at each deadline on the way.
-    void wait(uint64_t ms) {
-        uint64_t end = now + ms;
-        while (gmpunch_client_next_deadline(client) <= end) {
-            uint64_t due = gmpunch_client_next_deadline(client);
-            REQUIRE(due > now - (due <= now)); // a deadline that was served does not come back
-            now = std::max(now, due);
-            gmpunch_client_tick(client, now);
-            drain();
-        }
-        now = end;
-    }
-    size_t sent(int32_t kind, const bytes &data) const {
-        size_t n = 0;
-        for (size_t i = 0; i < out.size(); i++) n += out[i].kind == kind && out_data[i] == data;
-        return n;
-    }
-    size_t count(int32_t kind) const {
-        return size_t(std::count_if(out.begin(), out.end(), [=](const gmpunch_transmit &t) { return t.kind == kind; }));
-    }
-    uint32_t connection() const {
-        for (size_t i = out.size(); i-- > 0;)
-            if (out[i].kind == GMPUNCH_TRANSMIT_TCP_OPEN) return out[i].connection;
-        return 0;
-    }
-    void open() {
-        REQUIRE(gmpunch_client_tcp_opened(client, now, connection()) == GMPUNCH_OK);
-        drain();
-    }
-    int32_t tcp(const bytes &data) {
-        int32_t result = gmpunch_client_tcp_data(client, now, connection(), data.data(), data.size());
-        drain();
-        return result;
-    }
-    int32_t udp(const gmpunch_address &from, const bytes &data, uint32_t socket = 0) {
-        int32_t result = gmpunch_client_input_udp(client, now, &from, socket, data.data(), data.size());
-        drain();
-        return result;
-    }
-    void find() {
-        open();
-        REQUIRE(tcp(bin("\xff" "198.51.100.7\0" "6611\0")) == GMPUNCH_OK);
-    }
-    void connect() {
-        find();
-        REQUIRE(udp(server, with_header(bin("\xfc"))) == GMPUNCH_CONSUMED);
-        REQUIRE(stage() == GMPUNCH_STAGE_CONNECTED);
-        out.clear();
-        out_data.clear();
-    }
-    int32_t stage() const { return gmpunch_client_stage(client); }
-    const gmpunch_event &last() const {
-        REQUIRE(!events.empty());
-        return events.back();
-    }
-    gmpunch_client_stats stats() const {
-        gmpunch_client_stats made{};
-        REQUIRE(gmpunch_client_get_stats(client, &made) == GMPUNCH_OK);
-        return made;
-    }
-};
-
-const bytes knock = with_header(bin("\xfd")), welcome = with_header(bin("\xfc"));
 const bytes announce = with_header(bin("connect\n\0"));
 
 } // namespace
@@ -300,6 +181,20 @@ TEST_CASE("client: the welcome counts only from the host that it knocks at") {
     REQUIRE(gmpunch_client_server(f.client, &latched, &flags) == GMPUNCH_OK);
     CHECK(text(latched) == "198.51.100.7:7777");
     CHECK(flags == GMPUNCH_DATAGRAM_RAW); // answered in the form that the peer used
+}
+
+TEST_CASE("client: nobody can be answered at port 0") {
+    fixture f;
+    f.find();
+    gmpunch_address portless = f.server;
+    portless.port = 0;
+    CHECK(f.udp(portless, knock) == GMPUNCH_CONSUMED);
+    CHECK(f.udp(portless, welcome) == GMPUNCH_CONSUMED);
+    CHECK(f.stage() == GMPUNCH_STAGE_PUNCH);
+    CHECK(f.stats().strangers == 2);
+    f.wait(1000);
+    for (auto &t : f.out)
+        if (t.kind == GMPUNCH_TRANSMIT_UDP) CHECK(t.to.port != 0);
 }
 
 TEST_CASE("client: knocks every interval; also where the host's knock came from") {
@@ -549,4 +444,45 @@ TEST_CASE("client: time-outs that never come") {
     f.tcp(bin("\xff" "198.51.100.7\0" "6611\0"));
     f.wait(600000);
     CHECK(f.stage() == GMPUNCH_STAGE_PUNCH);
+}
+
+TEST_CASE("client: a master that can't be reached is tried on and on, with pauses that stay") {
+    gmpunch_client_config config = fixture::config();
+    config.timeout_ms = config.master_timeout_ms = GMPUNCH_NEVER;
+    fixture f(config);
+    for (int tries = 0; tries < 40; tries++) {
+        REQUIRE(gmpunch_client_tcp_closed(f.client, f.now, f.connection(), 111) == GMPUNCH_OK);
+        f.out.clear();
+        f.out_data.clear();
+        uint64_t before = f.now;
+        while (f.out.empty() || f.out.back().kind != GMPUNCH_TRANSMIT_TCP_OPEN) {
+            REQUIRE(gmpunch_client_next_deadline(f.client) > f.now);
+            f.now = gmpunch_client_next_deadline(f.client);
+            gmpunch_client_tick(f.client, f.now);
+            f.drain();
+        }
+        CHECK(f.now - before == std::min(250ull << std::min(tries, 8), 60000ull));
+    }
+}
+
+TEST_CASE("client: more addresses of the master than milliseconds") {
+    gmpunch_client_config config = fixture::config();
+    config.timeout_ms = 3;
+    fixture f(config);
+    gmpunch_address addresses[] = {address("203.0.113.1"), address("203.0.113.2"), address("203.0.113.3")};
+    REQUIRE(gmpunch_client_set_master(f.client, ++f.now, addresses, 3) == GMPUNCH_OK);
+    CHECK(gmpunch_client_next_deadline(f.client) > f.now);
+}
+
+TEST_CASE("client: the last millisecond before it gives up") {
+    gmpunch_client_config config = fixture::config();
+    config.direct_only = 1;
+    config.direct_port = 6611;
+    config.timeout_ms = 2;
+    config.max_sockets = 3;
+    fixture f(config);
+    gmpunch_client_tick(f.client, ++f.now);
+    CHECK(gmpunch_client_next_deadline(f.client) > f.now);
+    gmpunch_client_tick(f.client, ++f.now);
+    CHECK(f.stage() == GMPUNCH_STAGE_FAILED);
 }

@@ -72,9 +72,9 @@ struct deployed {
     // The master would send clients to the port that the host has, and tell the host.
     bool reachable() const {
         const gate_punch::host_entry *entry = java->entry(host_ip);
-        if (!entry || host->tcp.empty() || entry->connection != host->tcp.begin()->second) return false;
+        if (!entry || host->tcp.empty() || entry->connection != host->tcp.begin()->second->at_master) return false;
         return std::any_of(router->entries.begin(), router->entries.end(),
-                           [&](const nat::entry &e) { return e.port == entry->port && router->alive(e, w.now); });
+                           [&](const nat::entry &e) { return e.outside.port == entry->port && router->alive(e, w.now); });
     }
     bool until(std::function<bool()> condition, uint64_t at_most_ms) {
         for (uint64_t end = w.now + at_most_ms; w.now < end && !condition();) {
@@ -109,7 +109,7 @@ struct deployed {
         gmpunch_address self = address(another_ip().c_str(), 7001), tcp = self;
         tcp.port = 50123;
         bool welcome = false;
-        w.strangers[text(self)] = [&](const gmpunch_address &, const bytes &datagram) {
+        w.strangers[key(self)] = [&](const gmpunch_address &, const bytes &datagram) {
             welcome = welcome || datagram == with_header(bin("\xfc"));
         };
         bytes answer;
@@ -126,7 +126,7 @@ struct deployed {
             w.udp(self, at, with_header(bin("\xfd")));
             until([&] { return welcome; }, 30);
         }
-        w.strangers.erase(text(self));
+        w.strangers.erase(key(self));
         bool was_portless = java->portless > before;
         CHECK_MESSAGE((welcome || was_portless), "at ", w.now);
         classic_joins += welcome;
@@ -481,7 +481,7 @@ TEST_CASE("gate_punch: a knock that claims to come from the master is not answer
     d.start();
     size_t before = d.to_master;
     gmpunch_address mapped = d.router->ip;
-    mapped.port = d.router->entries[0].port;
+    mapped.port = d.router->entries[0].outside.port;
     for (const bytes &knock : {bin("\xfd"), with_header(bin("\xfd"))}) d.w.udp(d.w.master_address, mapped, knock);
     d.w.run(200);
     CHECK(d.to_master == before);

@@ -1,112 +1,12 @@
 // The host's state machine, step by step in virtual time. Whole sessions are in test_world.cpp.
-#include "gmpunch_internal.hpp"
-
-#include <algorithm>
+#include "machines.hpp"
 
 namespace {
 
-const bytes knock = with_header(bin("\xfd")), welcome = with_header(bin("\xfc")), ask = with_header(bin("\xfb"));
+using fixture = host_fixture;
+
 const bytes reg = with_header(bin("reg\n\0")), ping = with_header(bin("ping\n\0"));
 const bytes registration = bin("reg\n\0reg2\n\0" "1.2.4\n\0" "game 1\n\0My Server\n\0\n\0\n\0\n\0\n\0\n\0\n\0");
-
-struct fixture {
-    gmpunch_host *host = nullptr;
-    uint64_t now = 5000;
-    std::vector<gmpunch_transmit> out;
-    std::vector<bytes> out_data;
-    std::vector<gmpunch_event> events;
-    gmpunch_address a = address("192.0.2.10:7001"), b = address("192.0.2.11:7001"), c = address("192.0.2.12:7001");
-
-    static gmpunch_host_config config() {
-        gmpunch_host_config made{};
-        made.master = "203.0.113.1";
-        made.data[0] = "game 1";
-        made.data[1] = "My Server";
-        return made;
-    }
-    explicit fixture(gmpunch_host_config made = config()) {
-        REQUIRE(gmpunch_host_create(&made, now, &host) == GMPUNCH_OK);
-        drain();
-    }
-    ~fixture() { gmpunch_host_close(host); }
-    fixture(const fixture &) = delete;
-    fixture &operator=(const fixture &) = delete;
-
-    void drain() {
-        gmpunch_transmit t;
-        while (gmpunch_host_next_transmit(host, &t) > 0) {
-            out.push_back(t);
-            out_data.push_back(bytes(t.data, t.data + t.len));
-        }
-        gmpunch_event e;
-        while (gmpunch_host_next_event(host, &e) > 0) events.push_back(e);
-    }
-    void forget() {
-        out.clear();
-        out_data.clear();
-        events.clear();
-    }
-    void wait(uint64_t ms) {
-        uint64_t end = now + ms;
-        while (gmpunch_host_next_deadline(host) <= end) {
-            now = std::max(now, gmpunch_host_next_deadline(host));
-            gmpunch_host_tick(host, now);
-            drain();
-            REQUIRE(gmpunch_host_next_deadline(host) > now);
-        }
-        now = end;
-    }
-    size_t sent(const bytes &data, const gmpunch_address *to = nullptr) const {
-        size_t n = 0;
-        for (size_t i = 0; i < out.size(); i++)
-            n += out_data[i] == data && (!to || gmpunch_address_equal(&out[i].to, to));
-        return n;
-    }
-    uint32_t connection() const {
-        for (size_t i = out.size(); i-- > 0;)
-            if (out[i].kind == GMPUNCH_TRANSMIT_TCP_OPEN) return out[i].connection;
-        return 0;
-    }
-    uint32_t id = 0;
-    void open() {
-        id = connection();
-        REQUIRE(gmpunch_host_tcp_opened(host, now, id) == GMPUNCH_OK);
-        drain();
-    }
-    void registered() {
-        open();
-        wait(275000); // until a whole interval is between registrations
-        forget();
-    }
-    void tcp(const bytes &data) {
-        REQUIRE(gmpunch_host_tcp_data(host, now, id, data.data(), data.size()) == GMPUNCH_OK);
-        drain();
-    }
-    int32_t udp(const gmpunch_address &from, const bytes &data) {
-        int32_t result = gmpunch_host_input_udp(host, now, &from, 0, data.data(), data.size());
-        drain();
-        return result;
-    }
-    size_t count(int32_t type) const {
-        return size_t(std::count_if(events.begin(), events.end(), [=](const gmpunch_event &e) { return e.type == type; }));
-    }
-    const gmpunch_event &last(int32_t type) const {
-        REQUIRE(count(type) > 0);
-        return *std::find_if(events.rbegin(), events.rend(), [=](const gmpunch_event &e) { return e.type == type; });
-    }
-    gmpunch_host_stats stats() const {
-        gmpunch_host_stats made{};
-        REQUIRE(gmpunch_host_get_stats(host, &made) == GMPUNCH_OK);
-        return made;
-    }
-};
-
-bytes introduction(const char *ip, const char *port) {
-    bytes out(1, 0xff);
-    out.insert(out.end(), ip, ip + strlen(ip) + 1);
-    out.insert(out.end(), port, port + strlen(port) + 1);
-    return out;
-}
 
 } // namespace
 
@@ -263,7 +163,9 @@ TEST_CASE("host: introductions in any pieces, and as the deployed master sends t
         f.tcp(bytes(two.begin() + long(cut), two.end()));
         CHECK(f.count(GMPUNCH_EVENT_INTRODUCED) == 2);
     }
-    fixture f;
+    gmpunch_host_config local = fixture::config();
+    local.master = "127.0.0.1"; // it alone may name loopback addresses
+    fixture f(local);
     f.registered();
     f.tcp(from_hex("ff3132372e302e302e31300037303031") + from_hex("ff3132372e302e302e31310037303032")); // recorded, twice
     CHECK(f.count(GMPUNCH_EVENT_INTRODUCED) == 1);
@@ -391,7 +293,10 @@ TEST_CASE("host: silence") {
     f.udp(f.a, knock);
     f.udp(f.b, knock);
     f.forget();
-    f.wait(20000);
+    f.wait(5000);
+    f.udp(f.a, knock); // a client of ours asks first
+    CHECK(f.udp(f.b, with_header(bin("move"))) == GMPUNCH_NOT_MINE);
+    f.wait(15000);
     CHECK(f.sent(knock, &f.a) == 3); // is asked whether it answers; then only to keep the mapping
     f.udp(f.a, knock);               // a answers, b does not
     for (int i = 0; i < 4; i++) {
@@ -407,6 +312,36 @@ TEST_CASE("host: silence") {
     f.wait(10000);
     CHECK(f.count(GMPUNCH_EVENT_LEFT) == 2);
     CHECK(f.stats().peers == 0);
+}
+
+TEST_CASE("host: an application that paused does not probe a new peer in a burst") {
+    fixture f;
+    f.udp(f.a, knock);
+    f.forget();
+    f.now += 60000; // nothing ran
+    for (int probes = 1; probes <= 3; probes++) {
+        gmpunch_host_tick(f.host, f.now);
+        f.drain();
+        CHECK(f.sent(knock, &f.a) == size_t(probes));
+        CHECK(gmpunch_host_next_deadline(f.host) > f.now);
+        f.now += 999;
+        gmpunch_host_tick(f.host, f.now);
+        f.drain();
+        CHECK(f.sent(knock, &f.a) == size_t(probes));
+        f.now += 1;
+    }
+}
+
+TEST_CASE("host: a peer that proves to have answered long ago leaves at once") {
+    fixture f;
+    f.udp(f.a, knock);
+    f.wait(5000); // a probe
+    f.udp(f.a, knock);
+    f.now += 60000; // nothing ran
+    gmpunch_host_tick(f.host, f.now);
+    CHECK(gmpunch_host_next_deadline(f.host) > f.now);
+    f.drain();
+    CHECK(f.count(GMPUNCH_EVENT_LEFT) == 1);
 }
 
 TEST_CASE("host: data strings, changed and committed") {

@@ -9,9 +9,13 @@
 #include <sstream>
 
 // For what is checked very often: costs nothing while it holds.
-#define HOLDS(condition) do { if (!(condition)) FAIL(#condition); } while (0)
+#define HOLDS(condition) \
+    do { \
+        if (!(condition)) FAIL(#condition); \
+    } while (0)
 // A test that is one script: see world::play.
-#define SCRIPT(name, ...) TEST_CASE(name) { play(__VA_ARGS__); }
+#define SCRIPT(name, ...) \
+    TEST_CASE(name) { play(__VA_ARGS__); }
 
 namespace {
 
@@ -242,13 +246,26 @@ struct world {
     }
     uint64_t counter(const std::string &name) const {
         counts s = stats();
-        const std::map<std::string, uint64_t> all = {
-            {"connections", s.connections}, {"hosts", s.hosts}, {"requests", s.requests}, {"ports", s.ports},
-            {"registrations", s.registrations}, {"introductions", s.introductions}, {"portless", s.portless},
-            {"not_found", s.not_found}, {"ignored", s.lines_ignored}, {"refused_connections", s.refused_connections},
-            {"refused_connections_ip", s.refused_connections_ip}, {"refused_ports", s.refused_ports},
-            {"refused_requests", s.refused_requests}, {"refused_messages", s.refused_messages},
-            {"closed_host", s.closed_host}, {"closed_write", s.closed_write}, {"closed_version", s.closed_version}};
+        const std::map<std::string, uint64_t> all = {{"connections", s.connections},
+                                                     {"hosts", s.hosts},
+                                                     {"requests", s.requests},
+                                                     {"ports", s.ports},
+                                                     {"registrations", s.registrations},
+                                                     {"introductions", s.introductions},
+                                                     {"portless", s.portless},
+                                                     {"not_found", s.not_found},
+                                                     {"ignored", s.lines_ignored},
+                                                     {"refused_connections", s.refused_connections},
+                                                     {"refused_connections_ip", s.refused_connections_ip},
+                                                     {"refused_ports", s.refused_ports},
+                                                     {"refused_connections_subnet", s.refused_connections_subnet},
+                                                     {"refused_connections_waiting", s.refused_connections_waiting},
+                                                     {"closed_idle", s.closed_idle},
+                                                     {"refused_requests", s.refused_requests},
+                                                     {"refused_messages", s.refused_messages},
+                                                     {"closed_host", s.closed_host},
+                                                     {"closed_write", s.closed_write},
+                                                     {"closed_version", s.closed_version}};
         return all.at(name);
     }
     // Steps with ";" between:
@@ -417,8 +434,9 @@ SCRIPT("master: a host's port expires, unless it has a connection",
        "h!; wait 59999; ports=1; wait 1; ports=0; h=H; h reg2; a C:1; ask c C H; wait 1000; c: FE")
 
 TEST_CASE("master, fault 1: no datagram harms it, and which ones count") {
-    std::vector<bytes> junk = {bytes(1024, 0), bytes(65507, 'r'), bytes(65536, 0), plain("REG\n"), plain("reg x\n"),
-                               plain("regx"), plain("reg2\n"), plain("\nreg\n"), bytes(13, '\n') + reg, with_header(ping)};
+    std::vector<bytes> junk = {bytes(1024, 0),        bytes(65507, 'r'), bytes(65536, 0), plain("REG\n"),
+                               plain("reg x\n"),      plain("regx"),     plain("reg2\n"), plain("\nreg\n"),
+                               bytes(13, '\n') + reg, with_header(ping)};
     const bytes whole = with_header(reg);
     for (int len = 0; len < 15; len++) junk.push_back(bytes(whole.begin(), whole.begin() + len));
     for (size_t len = 0; len < 13; len++)
@@ -468,10 +486,23 @@ TEST_CASE("master, fault 5 and 9: a host comes back whose old connection never e
     play("host o H:6611; host n H:6622; meet o H:6611; wait 150000; n ping; meet o H:6611; wait 50001; meet n H:6622");
 }
 
+TEST_CASE("master, fault 5: a host starts again on another port, soon after it announced the one that is gone") {
+    for (std::string ms : {"0", "200", "900", "2000", "20000"}) {
+        const std::string before = "host o H:6611; wait 5000; u H:6611; o reg2; wait " + ms + "; o!; wait 10;";
+        play(before + "host n H:6622; meet n H:6622; wait 250; u H:6622; n reg2; meet n H:6622");
+        // the first datagram is lost
+        play(before + "n=H; n reg2; wait 250; u H:6622; n reg2; meet n H:6622");
+        play(before + "n=H; n reg2; wait 250; n reg2; wait 500; u H:6622; n reg2; meet n H:6622");
+        // only its connection is new, and the datagrams that say so come late
+        play(before + "n=H; n reg2; meet n H:6611; wait 250; u H:6611; n reg2; wait 20; u H:6622; meet n H:6611");
+    }
+}
+
 TEST_CASE("master, fault 15: a forged UDP reg does not move or hide a host") {
     std::string forged;
     for (int i = 1; i <= 100; i++) forged += "; u H:" + std::to_string(i);
-    play("host h H:6611; wait 10000" + forged + "; meet h H:6611; u H:6611; u H:101; h reg2; meet h H:6611; wait 70000;"
+    play("host h H:6611; wait 10000" + forged +
+         "; meet h H:6611; u H:6611; u H:101; h reg2; meet h H:6611; wait 70000;"
          "meet h H:6611; hosts=1");
 }
 
@@ -495,8 +526,9 @@ SCRIPT("master, fault 15: nor does one whose UDP reg comes after its TCP",
        "h!; meet i H:6622")
 
 TEST_CASE("master, fault 9 and 16: a host that vanished expires, any sign of life keeps it") {
-    const std::pair<std::string, bool> rows[] = {{"wait 0", false}, {"u H:6612", false}, {"u C:6611", false},
-                                                 {"a H:6612", false}, {"h ping", true}, {"h ?", true}, {"u H:6611", true}};
+    const std::pair<std::string, bool> rows[] = {{"wait 0", false},   {"u H:6612", false}, {"u C:6611", false},
+                                                 {"a H:6612", false}, {"h ping", true},    {"h ?", true},
+                                                 {"u H:6611", true}};
     for (auto &row : rows) {
         world w;
         w.play("host h H:6611; wait 1000000; " + row.first + "; wait 1000000; closed_host=" + (row.second ? "0" : "1") +
@@ -584,7 +616,74 @@ SCRIPT("master, fault 16: a reader that goes on in time is not closed later",
 
 SCRIPT("master: limits of connections",
        "host h H:6611; c=C; d=D; meet h H:6611; e=E; I#; I#; refused_connections=2; e!; i=H; c!; H#; H#; c=C;"
-       "refused_connections_ip=2; c!; meet h H:6611", with(&fields::max_connections, 4, &fields::max_connections_per_ip, 2))
+       "refused_connections_ip=2; c!; meet h H:6611",
+       with(&fields::max_connections, 4, &fields::max_connections_per_ip, 2))
+SCRIPT("master: limit of connections of a subnet",
+       "host h H:6611; c=C; d=D; E#; refused_connections_subnet=1; i=I; meet h H:6611; c!; e=E; C#; s=S;"
+       "refused_connections_subnet=2",
+       with(&fields::max_connections_per_subnet, 2))
+TEST_CASE("master: an IPv4 subnet is a /24, one of IPv6 a /48") {
+    world w(with(&fields::max_connections_per_subnet, 1));
+    w.accept(address("198.51.100.1:1"));
+    w.accept(address("198.51.100.255:1"), GMPUNCH_ERR_FULL);
+    w.accept(address("198.51.101.1:1"));
+    w.accept(address("[2001:db8:1::1]:1"));
+    w.accept(address("[2001:db8:1:ffff::1]:1"), GMPUNCH_ERR_FULL);
+    w.accept(address("[2001:db8:2::1]:1"));
+    CHECK(w.stats().refused_connections_subnet == 2);
+}
+TEST_CASE("master: subnets do not take places from each other") {
+    world w(with(&fields::max_connections_per_subnet, 16));
+    for (uint32_t i = 0; i < 4000; i++) w.accept(ipv4(0x0a000001 + (i % 1000 << 8) + i / 1000, 1000));
+    CHECK(w.stats().connections == 4000);
+}
+SCRIPT("master: places that only hosts can take",
+       "host h H:6611; c=C; d=D; E#; refused_connections_waiting=1; c reg2; e=E; C#; d!; meet h H:6611",
+       with(&fields::max_connections, 5, &fields::max_waiting_connections, 2))
+SCRIPT("master: under pressure idle connections go early, as many as needed, the longest idle first",
+       "host h H:6611; c=C; wait 4000; d=D; wait 4000; connections=3; e=E; wait 1; closed_idle=1; connections=3; c: closed;"
+       "wait 51998; connections=3; wait 4001; connections=2; d: closed; wait 4001; e: closed; connections=1; meet h H:6611",
+       with(&fields::max_waiting_connections, 4))
+
+TEST_CASE("master: commands of one IP have a rate; others, pings and registered hosts do not suffer") {
+    world w(with(&fields::max_commands_per_second, 10));
+    uint32_t host = w.accept(address("198.51.100.7:1000"));
+    w.udp(address("198.51.100.7:6611"), reg);
+    w.tcp(host, reg);
+    uint32_t fast = w.accept(address("203.0.113.9:1")), other = w.accept(address("203.0.113.10:1"));
+    for (int i = 0; i < 20; i++) w.tcp(fast, plain("version\n")); // two seconds' worth
+    CHECK(w.is_open(fast));
+    uint32_t second = w.accept(address("203.0.113.9:2"));
+    for (int i = 0; i < 100; i++) w.tcp(fast, plain("ping\n"));
+    CHECK(w.is_open(fast));
+    CHECK(w.stats().refused_commands == 0);
+    w.tcp(fast, plain("version\nversion\n"));
+    CHECK(!w.is_open(fast));
+    w.tcp(second, plain("version\n"));
+    CHECK(!w.is_open(second));
+    CHECK(w.stats().refused_commands == 2);
+    w.take(other);
+    w.tcp(other, plain("version\n"));
+    CHECK(w.take(other) == version);
+    w.run(100); // closing did not make it forgotten, but one more has become free
+    uint32_t later = w.accept(address("203.0.113.9:3"));
+    w.tcp(later, plain("version\n"));
+    CHECK(w.take(later) == version);
+    w.tcp(later, plain("version\n"));
+    CHECK(!w.is_open(later));
+
+    for (int i = 0; i < 50; i++) w.tcp(host, reg);
+    CHECK(w.is_open(host));
+    CHECK(w.stats().registrations == 21);
+    CHECK(w.stats().refused_commands == 3 + 30);
+    CHECK(w.meets(host, address("198.51.100.7:6611")) == "ok");
+
+    world unlimited(with(&fields::max_commands_per_second, GMPUNCH_NEVER));
+    uint32_t any = unlimited.accept(address("203.0.113.9:1"));
+    for (int i = 0; i < 5000; i++) unlimited.tcp(any, plain("version\n"));
+    CHECK(unlimited.is_open(any));
+}
+
 SCRIPT("master: limits of ports",
        "host h H:6611; u H:6612; refused_ports=1; a H:6611; refused_ports=1; a H:6613; refused_ports=2; a C:1; a D:1; a E:1;"
        "u E:1; refused_ports=4; ports=4; ask c C H; c: H:6611; h: C:1; wait 10000; meet h H:6611",
@@ -646,7 +745,9 @@ TEST_CASE("master: lines and their answers") {
         {ping + ping, "", 0},
         {connect_to(H), yes, 0},
         {plain("connect\r\n198.51.100.7\r\n"), yes, 0},
-        {bin("\0con\0nect\n\0" "198.51.\t100.7\n\0"), yes, 0},
+        {bin("\0con\0nect\n\0"
+             "198.51.\t100.7\n\0"),
+         yes, 0},
         {connect_to("::ffff:198.51.100.7"), yes, 0},
         {connect_to("198.51.100.8"), no, 0},
         {connect_to("198.51.100.7:6611"), no, 1},
@@ -729,7 +830,8 @@ TEST_CASE("master: output taken in parts goes on with the exact rest") {
     const size_t whole = 1 + 11 + 1 + 4 + 1; // FF 203.0.113.9 NUL 7001 NUL
     for (size_t taken = 0; taken < whole; taken++) {
         world w;
-        w.play("host h H:6611; room h " + std::to_string(taken) + "; a C:7001; ask c C H; c: H:6611; h version; a D:1;"
+        w.play("host h H:6611; room h " + std::to_string(taken) +
+               "; a C:7001; ask c C H; c: H:6611; h version; a D:1;"
                "ask d D H; h:");
         CHECK(w.peers[w.names['h']].piece.size() == taken);
         w.play("room h 1");
@@ -836,16 +938,26 @@ TEST_CASE("master: NULL, structs of other sizes, configs out of range") {
     counts stats = {};
     fields config = {};
     const uint8_t byte = 'x';
-    const int32_t results[] = {
-        gmpunch_master_create(nullptr, 0, &none), gmpunch_master_create(&config, 0, nullptr),
-        gmpunch_master_input_udp(none, 0, &from, 0, &byte, 1), gmpunch_master_input_udp(m, 0, nullptr, 0, &byte, 1),
-        gmpunch_master_input_udp(m, 0, &from, 0, nullptr, 4), gmpunch_master_tcp_accepted(none, 0, &from, &id),
-        gmpunch_master_tcp_accepted(m, 0, nullptr, &id), gmpunch_master_tcp_accepted(m, 0, &from, nullptr),
-        gmpunch_master_tcp_data(none, 0, id, &byte, 1), gmpunch_master_tcp_data(m, 0, id, nullptr, 4),
-        gmpunch_master_tcp_closed(none, 0, id, 0), gmpunch_master_tcp_sent(none, id, 0), gmpunch_master_tick(none, 0),
-        gmpunch_master_tcp_writable(none, 0, id), gmpunch_master_next_transmit(none, &transmit),
-        gmpunch_master_next_transmit(m, nullptr), gmpunch_master_next_event(none, &event),
-        gmpunch_master_next_event(m, nullptr), gmpunch_master_get_stats(none, &stats), gmpunch_master_get_stats(m, nullptr)};
+    const int32_t results[] = {gmpunch_master_create(nullptr, 0, &none),
+                               gmpunch_master_create(&config, 0, nullptr),
+                               gmpunch_master_input_udp(none, 0, &from, 0, &byte, 1),
+                               gmpunch_master_input_udp(m, 0, nullptr, 0, &byte, 1),
+                               gmpunch_master_input_udp(m, 0, &from, 0, nullptr, 4),
+                               gmpunch_master_tcp_accepted(none, 0, &from, &id),
+                               gmpunch_master_tcp_accepted(m, 0, nullptr, &id),
+                               gmpunch_master_tcp_accepted(m, 0, &from, nullptr),
+                               gmpunch_master_tcp_data(none, 0, id, &byte, 1),
+                               gmpunch_master_tcp_data(m, 0, id, nullptr, 4),
+                               gmpunch_master_tcp_closed(none, 0, id, 0),
+                               gmpunch_master_tcp_sent(none, id, 0),
+                               gmpunch_master_tick(none, 0),
+                               gmpunch_master_tcp_writable(none, 0, id),
+                               gmpunch_master_next_transmit(none, &transmit),
+                               gmpunch_master_next_transmit(m, nullptr),
+                               gmpunch_master_next_event(none, &event),
+                               gmpunch_master_next_event(m, nullptr),
+                               gmpunch_master_get_stats(none, &stats),
+                               gmpunch_master_get_stats(m, nullptr)};
     for (const int32_t &result : results) {
         CAPTURE(&result - results);
         CHECK(result == GMPUNCH_ERR_ARGUMENT);
@@ -866,9 +978,13 @@ TEST_CASE("master: NULL, structs of other sizes, configs out of range") {
     CHECK(gmpunch_master_create(&config, 0, &none) == GMPUNCH_OK);
     gmpunch_master_close(none);
     const uint32_t too_many = 4194305;
-    std::vector<fields> wrong = {with(&fields::struct_size, sizeof config + 1), with(&fields::max_connections, too_many),
-                                 with(&fields::max_ports, too_many), with(&fields::max_requests, too_many),
-                                 with(&fields::max_messages, too_many), with(&fields::max_line, 65537), fields()};
+    std::vector<fields> wrong = {with(&fields::struct_size, sizeof config + 1),
+                                 with(&fields::max_connections, too_many),
+                                 with(&fields::max_ports, too_many),
+                                 with(&fields::max_requests, too_many),
+                                 with(&fields::max_messages, too_many),
+                                 with(&fields::max_line, 65537),
+                                 fields()};
     wrong.back().allocator.alloc = heap::alloc; // without its other half
     for (const fields &each : wrong) CHECK(gmpunch_master_create(&each, 0, &none) == GMPUNCH_ERR_CONFIG);
     CHECK(none == nullptr);
@@ -929,8 +1045,7 @@ TEST_CASE("master: twenty thousand hosts, twice in the same memory") {
         }
         w.play("hosts=20000");
         uint32_t wrong = 0;
-        for (uint32_t i = 0; i < ids.size(); i++)
-            wrong += w.meets(ids[i], ipv4(first + i * 7, uint16_t(1024 + i))) != "ok";
+        for (uint32_t i = 0; i < ids.size(); i++) wrong += w.meets(ids[i], ipv4(first + i * 7, uint16_t(1024 + i))) != "ok";
         CHECK(wrong == 0);
         for (uint32_t id : ids) w.close(id);
         w.play("wait 60000; hosts=0; connections=0; ports=0; requests=0");
@@ -944,8 +1059,13 @@ TEST_CASE("master: random operations") {
     const std::string ips[] = {H, C, "203.0.113.10", "2001:db8::7"};
     std::vector<gmpunch_address> from;
     for (const std::string &ip : ips) from.push_back(address(ip.c_str()));
-    const bytes part[] = {reg, reg2, plain("version\ristesting\r\n"), ping + plain("what\n"), ping,
-                          plain("reg2\n1.1\n") + no_data, connect_to("?")};
+    const bytes part[] = {reg,
+                          reg2,
+                          plain("version\ristesting\r\n"),
+                          ping + plain("what\n"),
+                          ping,
+                          plain("reg2\n1.1\n") + no_data,
+                          connect_to("?")};
     for (uint64_t seed = 1; seed <= 200; seed++) {
         CAPTURE(seed);
         uint64_t random = seed * 0x9e3779b97f4a7c15u;

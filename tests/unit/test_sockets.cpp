@@ -1238,7 +1238,11 @@ TEST_CASE("sockets: an application's own loop over waits and next_deadline conne
     CHECK(timeouts <= 3);
 
     gmpunch_wait few[2];
+#if defined(GMPUNCHI_EPOLL) || defined(GMPUNCHI_KQUEUE)
+    CHECK(gmpunch_master_waits(t.master.object, few, 1) == 1); // the queue stands for all
+#else
     CHECK(gmpunch_master_waits(t.master.object, few, 1) >= 3); // says how many there are, writes what fits
+#endif
     CHECK(gmpunch_master_waits(t.master.object, nullptr, 1) == GMPUNCH_ERR_ARGUMENT);
     CHECK(gmpunch_host_waits(t.host.object, nullptr, 1) == GMPUNCH_ERR_ARGUMENT);
     CHECK(gmpunch_client_waits(t.client.object, nullptr, 1) == GMPUNCH_ERR_ARGUMENT);
@@ -1645,15 +1649,13 @@ TEST_CASE("sockets: a peer that reads slowly gets every byte, one that reads not
     master_node master;
     master.config.write_timeout_ms = 400;
     master.config.max_messages_per_connection = 10000; // none is refused
+    master.config.max_commands_per_second = GMPUNCH_NEVER;
     REQUIRE(master.open() == GMPUNCH_OK);
     network net{&master};
     // connections inherit it from the listener: with little room it is soon full
-    for (const gmpunch_wait &wait : master.sockets()) gmpunchi_socket_set(wait.socket, SOL_SOCKET, SO_SNDBUF, 4096);
-    auto is_full = [&] { // as an application's own loop sees it
-        for (const gmpunch_wait &wait : master.sockets())
-            if (wait.events & GMPUNCH_WAIT_WRITE) return true;
-        return false;
-    };
+    const auto *drive = static_cast<const gmpunchi_master_drive *>(master.object->object.drive);
+    for (uint32_t i = 0; i < drive->binds; i++) gmpunchi_socket_set(drive->bind[i].tcp, SOL_SOCKET, SO_SNDBUF, 4096);
+    auto is_full = [&] { return master.object->stalled.head != GMPUNCHI_NONE; };
     const bytes answer = bin("\xf6" "1.2.5\n");
     bytes questions;
     for (int i = 0; i < 60; i++) questions = questions + bin("version\n");

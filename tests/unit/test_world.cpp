@@ -142,7 +142,7 @@ TEST_CASE("world: the failure of any one TCP step is survived, or told with the 
 
 TEST_CASE("world: TCP that arrives byte by byte changes nothing") {
     session s(nat::restricted(host_ip), nat::restricted(client_ip));
-    s.w.tcp_chunk = 1;
+    s.w.tcp.chunk = 1;
     s.start_host();
     REQUIRE(s.join(client_config()));
     CHECK(s.host->count(GMPUNCH_EVENT_INTRODUCED) == 1);
@@ -355,7 +355,7 @@ struct classic_host {
     int welcomes_to_lose = 0;
 
     classic_host(world &world_, const char *at) : w(world_), self(address(at)) {
-        w.strangers[at] = [this](const gmpunch_address &from, const bytes &data) { hear(from, data); };
+        w.strangers[key(self)] = [this](const gmpunch_address &from, const bytes &data) { hear(from, data); };
     }
     void hear(const gmpunch_address &from, const bytes &data) {
         bytes payload(data.begin() + 12, data.end());
@@ -431,7 +431,7 @@ TEST_CASE("world: a classic client joins a host of ours") {
     s.start_host();
     gmpunch_address self = address("192.0.2.55:7001");
     int welcomes = 0;
-    s.w.strangers["192.0.2.55:7001"] = [&](const gmpunch_address &, const bytes &data) {
+    s.w.strangers[key(self)] = [&](const gmpunch_address &, const bytes &data) {
         if (data == with_header(bin("\xfc"))) welcomes++;
     };
     // the recorded knock, once per frame until the welcome
