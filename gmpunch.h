@@ -8438,7 +8438,8 @@ GMPUNCHI_FN int32_t gmpunchi_watch_control(const gmpunchi_watch *watch, int oper
     if (what & GMPUNCHI_READY_READ) event.events |= (uint32_t)EPOLLIN | (uint32_t)EPOLLRDHUP;
     if (what & GMPUNCHI_READY_WRITE) event.events |= (uint32_t)EPOLLOUT;
     event.data.u32 = key;
-    return epoll_ctl(watch->queue, operation, (gmpunchi_handle)socket, &event) ? GMPUNCH_ERR_MEMORY : GMPUNCH_OK;
+    return epoll_ctl(watch->queue, operation, (gmpunchi_handle)socket, &event) ? gmpunchi_net_result(gmpunchi_net_error())
+                                                                               : GMPUNCH_OK;
 }
 
 /* Watches for something to read. */
@@ -8454,7 +8455,7 @@ GMPUNCHI_FN void gmpunchi_watch_set(gmpunchi_watch *watch, uintptr_t socket, uin
 GMPUNCHI_FN int32_t gmpunchi_watch_control(const gmpunchi_watch *watch, uintptr_t socket, uint32_t key, int filter, int on) {
     struct kevent change;
     EV_SET(&change, socket, filter, on ? EV_ADD | EV_CLEAR : EV_DELETE, 0, 0, (void *)(uintptr_t)key);
-    return kevent(watch->queue, &change, 1, NULL, 0, NULL) < 0 ? GMPUNCH_ERR_MEMORY : GMPUNCH_OK;
+    return kevent(watch->queue, &change, 1, NULL, 0, NULL) < 0 ? gmpunchi_net_result(gmpunchi_net_error()) : GMPUNCH_OK;
 }
 
 GMPUNCHI_FN int32_t gmpunchi_watch_add(gmpunchi_watch *watch, uintptr_t socket, uint32_t key) {
@@ -9693,6 +9694,7 @@ int32_t gmpunch_master_poll(gmpunch_master *master, gmpunch_event *event, uint32
 GMPUNCHI_FN int32_t gmpunchi_master_drive_bind(gmpunchi_master_drive *drive, const gmpunch_address *bind_to, uint16_t *port,
                                                int32_t *os_error) {
     uint32_t tries;
+    int32_t result;
     for (tries = 0; tries < GMPUNCHI_BIND_TRIES; tries++) {
         uint8_t family;
         gmpunch_address bound = *bind_to;
@@ -9706,9 +9708,10 @@ GMPUNCHI_FN int32_t gmpunchi_master_drive_bind(gmpunchi_master_drive *drive, con
             drive->bind[index].tcp = tcp;
             gmpunchi_tcp_prepare(tcp); /* for those that are accepted */
             *port = bound.port;
-            if (gmpunchi_watch_add(&drive->watch, udp, 2 * index) || gmpunchi_watch_add(&drive->watch, tcp, 2 * index + 1))
-                return GMPUNCH_ERR_MEMORY;
-            return GMPUNCH_OK;
+            result = gmpunchi_watch_add(&drive->watch, udp, 2 * index);
+            if (!result) result = gmpunchi_watch_add(&drive->watch, tcp, 2 * index + 1);
+            if (result && result != GMPUNCH_ERR_MEMORY) *os_error = gmpunchi_net_error(); /* not the allocator: the system */
+            return result;
         }
         *os_error = gmpunchi_net_error();
         gmpunchi_socket_close(&tcp);
