@@ -170,7 +170,8 @@ inline ssize_t do_send(int fd, const void *data, size_t len, int flags) {
 inline ssize_t do_recv(int fd, void *data, size_t size, int flags) {
     net.uses(fd);
     if (net.fails(call_recv)) return net.planned.error ? -1 : 0;
-    return net.passed(::recv(fd, data, std::min(size, net.take), flags));
+    // where it is told only once that there is something, a read that is not filled has read all
+    return net.passed(::recv(fd, data, net.who == master ? size : std::min(size, net.take), flags));
 }
 
 inline int do_getsockopt(int fd, int level, int option, void *value, socklen_t *len) {

@@ -291,9 +291,13 @@ const std::vector<errors_of> &all_errors() {
     return all;
 }
 
-// No system interrupts for ever, or says that what does not fit is there for ever: that is tried again at once.
-bool can_last(call what, int error) {
-    return error != EINTR && (error != EMSGSIZE || (what != faulty::call_recvfrom && what != faulty::call_recvmmsg));
+// No system interrupts for ever, or says that what does not fit is there for ever: that is tried again at once. And where it tells
+// only once that a socket is ready, as it does to a master, it does not say that nothing is there while something is.
+bool can_be(role who, call what, int error, size_t times) {
+    using namespace faulty;
+    bool receives = what == call_accept || what == call_recv || what == call_recvfrom || what == call_recvmmsg;
+    if (error == EAGAIN && receives && who == faulty::master) return false;
+    return times == 1 || (error != EINTR && (error != EMSGSIZE || !receives));
 }
 
 // Opens, and once more without the fault if that failed, as it then should have.
@@ -363,7 +367,7 @@ void check_all(role who, size_t times) {
     for (const errors_of &one : all_errors()) {
         for (size_t n = 0; n < made[who][one.what]; n++) {
             for (int error : one.errors) {
-                if (times == SIZE_MAX && !can_last(one.what, error)) continue;
+                if (!can_be(who, one.what, error, times)) continue;
                 faulty::fault planned = {who, one.what, n, times, error};
                 CAPTURE(describe(planned));
                 play(planned);
