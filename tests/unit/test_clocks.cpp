@@ -323,9 +323,10 @@ TEST_CASE("clocks: a host, alone and with peers") {
 
 TEST_CASE("clocks: a lobby, before and in the answer") {
     check_jumps<lobby_machine>({
-        {"connects", [](lobby_machine &) {}, "failed(master_unreachable)", "", 1},
-        {"asked", [](lobby_machine &m) { m.open(); }, "failed(master_silent)", "", 1},
-        {"in the answer", [](lobby_machine &m) { m.half_an_answer(); }, "failed(master_silent)", "", 1},
+        // an hour is more than any list may take
+        {"connects", [](lobby_machine &) {}, "failed(limit)", "", 1},
+        {"asked", [](lobby_machine &m) { m.open(); }, "failed(limit)", "", 1},
+        {"in the answer", [](lobby_machine &m) { m.half_an_answer(); }, "failed(limit)", "", 1},
     });
 }
 
