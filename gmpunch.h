@@ -7827,6 +7827,24 @@ GMPUNCHI_FN int32_t gmpunchi_net_would_block(int32_t error) {
 
 GMPUNCHI_FN int32_t gmpunchi_net_interrupted(int32_t error) { return error == GMPUNCHI_NET_ERROR(EINTR); }
 
+/* A connection is being made. EAGAIN does not say so: there was no local port for it. */
+GMPUNCHI_FN int32_t gmpunchi_net_in_progress(int32_t error) {
+#if defined(_WIN32)
+    return error == WSAEWOULDBLOCK;
+#else
+    return error == EINPROGRESS || error == EINTR;
+#endif
+}
+
+/* The system is out of memory: that says nothing of what it has. */
+GMPUNCHI_FN int32_t gmpunchi_net_no_memory(int32_t error) {
+#if defined(_WIN32)
+    return error == WSAENOBUFS || error == WSA_NOT_ENOUGH_MEMORY;
+#else
+    return error == ENOBUFS || error == ENOMEM;
+#endif
+}
+
 /* Winsock counts its users itself. */
 GMPUNCHI_FN int32_t gmpunchi_net_start(void) {
 #if defined(_WIN32)
@@ -8061,7 +8079,9 @@ GMPUNCHI_FN uintptr_t gmpunchi_socket_open_bound(const gmpunch_address *bind_to,
         gmpunchi_net_set_error(error);
         result = gmpunchi_net_result(error);
         /* without IPv6 on this system, IPv4 will do */
-        if (!dual || (result != GMPUNCH_ERR_SOCKET && result != GMPUNCH_ERR_ADDRESS_NOT_HERE)) return GMPUNCHI_NO_SOCKET;
+        if (!dual || gmpunchi_net_no_memory(error) ||
+            (result != GMPUNCH_ERR_SOCKET && result != GMPUNCH_ERR_ADDRESS_NOT_HERE))
+            return GMPUNCHI_NO_SOCKET;
     }
 }
 
@@ -8246,7 +8266,7 @@ GMPUNCHI_FN uintptr_t gmpunchi_tcp_connect(const gmpunch_address *local, const g
     if ((from.family == to->family && gmpunchi_socket_bind(opened, to->family, &from)) ||
         connect((gmpunchi_handle)opened, (const struct sockaddr *)(const void *)&address, len)) {
         int32_t error = gmpunchi_net_error();
-        if (!gmpunchi_net_would_block(error) && !gmpunchi_net_interrupted(error)) {
+        if (!gmpunchi_net_in_progress(error)) {
             *os_error = error;
             gmpunchi_socket_close(&opened);
         }
@@ -8290,7 +8310,8 @@ GMPUNCHI_FN int32_t gmpunchi_tcp_receive(uintptr_t socket, uint8_t *data, size_t
     return -1;
 }
 
-/* Waits for any of the entries; < 0 and EINTR count as nothing ready. timeout_ms GMPUNCH_NEVER: without end. */
+/* Waits for any of the entries: how many are ready, 0 also where a signal came between, < 0 for an error. timeout_ms
+   GMPUNCH_NEVER: without end. */
 GMPUNCHI_FN int32_t gmpunchi_wait(gmpunchi_pollfd *entries, uint32_t count, uint32_t timeout_ms) {
     int wait = timeout_ms > 0x7fffffffu ? -1 : (int)timeout_ms;
     int ready;
@@ -8328,7 +8349,30 @@ GMPUNCHI_FN int32_t gmpunchi_wait(gmpunchi_pollfd *entries, uint32_t count, uint
     ready = poll(entries, (nfds_t)count, wait);
 #endif
     for (i = 0; ready < 0 && i < count; i++) entries[i].revents = 0;
-    return ready;
+    return ready < 0 && gmpunchi_net_interrupted(gmpunchi_net_error()) ? 0 : ready;
+}
+
+#define GMPUNCHI_FRUITLESS 16u /* waits in a row that end at once and bring nothing: less may be chance */
+#define GMPUNCHI_FRUITLESS_PAUSE_MS 10u
+
+/* After a wait that ended at once and brought nothing, as where a socket is ready but always fails: the processor is not to be
+   kept busy with it. left_ms is the time that there is to wait. */
+GMPUNCHI_FN void gmpunchi_fruitless(gmpunchi_object *object, uint32_t *count, uint64_t left_ms) {
+    uint32_t pause = left_ms < GMPUNCHI_FRUITLESS_PAUSE_MS ? (uint32_t)left_ms : GMPUNCHI_FRUITLESS_PAUSE_MS;
+    if (++*count < GMPUNCHI_FRUITLESS) return;
+    object->os_error = gmpunchi_net_error();
+    if (*count == GMPUNCHI_FRUITLESS)
+        gmpunchi_log(object, GMPUNCH_LOG_ERROR, GMPUNCH_LOG_ITEM_SOCKET, "waiting fails, or a socket that is ready", NULL);
+    if (pause) {
+#if defined(_WIN32)
+        Sleep(pause);
+#else
+        struct timespec time;
+        time.tv_sec = 0;
+        time.tv_nsec = (long)pause * 1000000;
+        nanosleep(&time, NULL);
+#endif
+    }
 }
 
 /* For an application that waits in its own loop. */
@@ -8394,7 +8438,8 @@ GMPUNCHI_FN int32_t gmpunchi_watch_control(const gmpunchi_watch *watch, int oper
     if (what & GMPUNCHI_READY_READ) event.events |= (uint32_t)EPOLLIN | (uint32_t)EPOLLRDHUP;
     if (what & GMPUNCHI_READY_WRITE) event.events |= (uint32_t)EPOLLOUT;
     event.data.u32 = key;
-    return epoll_ctl(watch->queue, operation, (gmpunchi_handle)socket, &event) ? GMPUNCH_ERR_MEMORY : GMPUNCH_OK;
+    return epoll_ctl(watch->queue, operation, (gmpunchi_handle)socket, &event) ? gmpunchi_net_result(gmpunchi_net_error())
+                                                                               : GMPUNCH_OK;
 }
 
 /* Watches for something to read. */
@@ -8410,7 +8455,7 @@ GMPUNCHI_FN void gmpunchi_watch_set(gmpunchi_watch *watch, uintptr_t socket, uin
 GMPUNCHI_FN int32_t gmpunchi_watch_control(const gmpunchi_watch *watch, uintptr_t socket, uint32_t key, int filter, int on) {
     struct kevent change;
     EV_SET(&change, socket, filter, on ? EV_ADD | EV_CLEAR : EV_DELETE, 0, 0, (void *)(uintptr_t)key);
-    return kevent(watch->queue, &change, 1, NULL, 0, NULL) < 0 ? GMPUNCH_ERR_MEMORY : GMPUNCH_OK;
+    return kevent(watch->queue, &change, 1, NULL, 0, NULL) < 0 ? gmpunchi_net_result(gmpunchi_net_error()) : GMPUNCH_OK;
 }
 
 GMPUNCHI_FN int32_t gmpunchi_watch_add(gmpunchi_watch *watch, uintptr_t socket, uint32_t key) {
@@ -8624,6 +8669,8 @@ GMPUNCHI_FN uint32_t gmpunchi_lookup(const char *name, uint16_t port, gmpunch_ad
 #define GMPUNCHI_DRIVE_SOCKETS 4u
 #define GMPUNCHI_DRIVE_ROUNDS 64u /* of reading, per call of _poll: a flood must not keep the caller */
 #define GMPUNCHI_DRIVE_STREAK 16u /* datagrams read before the other sockets get their turn */
+#define GMPUNCHI_DRIVE_LATE_MS 1000u
+#define GMPUNCHI_DRIVE_LATE_READS 1024u
 #define GMPUNCHI_DRIVE_ROOM \
     (GMPUNCH_DATAGRAM_HEADER_SIZE + 1u + 1u) /* around a payload: header, escape, and one byte
                                                                         that tells of a datagram too long */
@@ -8639,6 +8686,7 @@ typedef struct gmpunchi_drive {
     uint32_t socket_mode;
     uint32_t udp_ready; /* the socket to read from before waiting again, GMPUNCHI_NONE */
     uint32_t streak;    /* datagrams read in a row without a look at the others */
+    uint32_t late;      /* reads before a tick that is late */
     uintptr_t tcp;
     uint32_t connection;
     int32_t connecting;
@@ -8906,12 +8954,13 @@ GMPUNCHI_FN uint32_t gmpunchi_drive_entries(const gmpunchi_drive *drive, gmpunch
     return count;
 }
 
-/* Waits, and reads what came: 1 with an event, 0 if something happened, GMPUNCH_ERR_WOULD_BLOCK if nothing did. */
+/* Waits, and reads what came: 1 with an event, 0 if something happened, GMPUNCH_ERR_WOULD_BLOCK if nothing did,
+   GMPUNCH_ERR_SOCKET if nothing did although the wait was over at once. */
 GMPUNCHI_FN int32_t gmpunchi_drive_read(gmpunchi_drive *drive, gmpunch_event *event, uint32_t wait_ms) {
     gmpunchi_pollfd entries[GMPUNCHI_DRIVE_SOCKETS + 1];
     uint32_t index[GMPUNCHI_DRIVE_SOCKETS + 1], count, i;
     uint64_t now;
-    int32_t result = GMPUNCH_ERR_WOULD_BLOCK, got;
+    int32_t result = GMPUNCH_ERR_SOCKET, got;
     if (drive->lobby && drive->rx_at < drive->rx_len) { /* the rest of what was read */
         gmpunchi_drive_tcp_data(drive, gmpunch_now());
         return 0;
@@ -8925,8 +8974,13 @@ GMPUNCHI_FN int32_t gmpunchi_drive_read(gmpunchi_drive *drive, gmpunch_event *ev
     drive->udp_ready = GMPUNCHI_NONE;
     drive->streak = 0;
     count = gmpunchi_drive_entries(drive, entries, index);
-    if (count == 1 && index[0] != GMPUNCHI_NONE && wait_ms == 0) entries[0].revents = POLLIN; /* one call instead of two */
-    else if (gmpunchi_wait(entries, count, wait_ms) <= 0) return GMPUNCH_ERR_WOULD_BLOCK;
+    if (count == 1 && index[0] != GMPUNCHI_NONE && wait_ms == 0) { /* one call instead of two */
+        entries[0].revents = POLLIN;
+        result = GMPUNCH_ERR_WOULD_BLOCK;
+    } else {
+        got = gmpunchi_wait(entries, count, wait_ms);
+        if (got <= 0) return got ? GMPUNCH_ERR_SOCKET : GMPUNCH_ERR_WOULD_BLOCK;
+    }
     now = gmpunch_now();
     for (i = count; i-- > 0;) { /* TCP first: an introduction before the knock that it announces */
         if (!entries[i].revents) continue;
@@ -8946,12 +9000,22 @@ GMPUNCHI_FN int32_t gmpunchi_drive_read(gmpunchi_drive *drive, gmpunch_event *ev
 
 GMPUNCHI_FN int32_t gmpunchi_drive_poll(gmpunchi_drive *drive, gmpunch_event *event, uint32_t timeout_ms) {
     uint64_t now = gmpunch_now(), until = gmpunchi_after(now, timeout_ms);
-    uint32_t round;
+    uint32_t round, fruitless = 0;
     if (drive->lobby && drive->lobby->told) until = now; /* nothing will come any more */
     for (round = 0; round < GMPUNCHI_DRIVE_ROUNDS; now = gmpunch_now()) {
-        uint64_t deadline, wait;
+        uint64_t deadline = gmpunchi_drive_deadline(drive), wait;
         int32_t got;
-        if (now >= gmpunchi_drive_deadline(drive)) gmpunchi_drive_tick(drive, now);
+        if (now >= deadline) {
+            /* who did not poll for so long did not listen: what came meanwhile is heard before silence is judged */
+            if (now - deadline >= GMPUNCHI_DRIVE_LATE_MS && drive->late++ < GMPUNCHI_DRIVE_LATE_READS) {
+                got = gmpunchi_drive_read(drive, event, 0);
+                gmpunchi_drive_flush(drive, now);
+                if (got > 0 || gmpunchi_drive_event(drive, event) > 0) return 1;
+                if (got == 0) continue;
+            }
+            drive->late = 0;
+            gmpunchi_drive_tick(drive, now);
+        }
         gmpunchi_drive_flush(drive, now);
         if (drive->client) gmpunchi_drive_settle(drive);
         if (gmpunchi_drive_event(drive, event) > 0) return 1;
@@ -8964,6 +9028,8 @@ GMPUNCHI_FN int32_t gmpunchi_drive_poll(gmpunchi_drive *drive, gmpunch_event *ev
         }
         if (got == 0) round++; /* something happened: maybe it is an event, and there is something to send */
         else if (gmpunch_now() >= until) break;
+        if (got == GMPUNCH_ERR_SOCKET) gmpunchi_fruitless(gmpunchi_drive_object(drive), &fruitless, wait);
+        else fruitless = 0;
     }
     memset(event, 0, sizeof *event);
     return 0;
@@ -9445,6 +9511,23 @@ GMPUNCHI_FN int32_t gmpunchi_master_drive_flush(gmpunch_master *master, gmpunchi
     return 1;
 }
 
+/* Whether an error of accepting is about that one connection, and the next may be well. */
+GMPUNCHI_FN int32_t gmpunchi_net_one_gone(int32_t error) {
+    switch (error) {
+    case GMPUNCHI_NET_ERROR(EINTR):
+    case GMPUNCHI_NET_ERROR(ECONNABORTED):
+    case GMPUNCHI_NET_ERROR(ECONNRESET):
+    case GMPUNCHI_NET_ERROR(ETIMEDOUT):
+    case GMPUNCHI_NET_ERROR(ENETDOWN):
+    case GMPUNCHI_NET_ERROR(ENETUNREACH):
+    case GMPUNCHI_NET_ERROR(EHOSTUNREACH): return 1;
+#if !defined(_WIN32)
+    case EPROTO: return 1;
+#endif
+    default: return 0;
+    }
+}
+
 /* Stops or resumes accepting. */
 GMPUNCHI_FN void gmpunchi_master_drive_listen(gmpunchi_master_drive *drive, int32_t on) {
     uint32_t i;
@@ -9455,7 +9538,7 @@ GMPUNCHI_FN void gmpunchi_master_drive_listen(gmpunchi_master_drive *drive, int3
 /* Accepts what waits; 1 if there may be more. */
 GMPUNCHI_FN int32_t gmpunchi_master_drive_accept(gmpunch_master *master, gmpunchi_master_drive *drive, uint64_t now,
                                                  uintptr_t listener) {
-    uint32_t i, connection;
+    uint32_t i, connection, errors = 0;
     for (i = 0; i < GMPUNCHI_MASTER_ACCEPTS; i++) {
         gmpunch_address from;
         uintptr_t accepted = gmpunchi_tcp_accept(listener, &from);
@@ -9463,8 +9546,11 @@ GMPUNCHI_FN int32_t gmpunchi_master_drive_accept(gmpunch_master *master, gmpunch
             int32_t error = gmpunchi_net_error();
             if (gmpunchi_net_would_block(error)) return 0;
             master->object.os_error = error;
-            if (gmpunchi_net_result(error) != GMPUNCH_ERR_DESCRIPTORS) continue; /* that one is gone, maybe not the next */
-            gmpunchi_log(&master->object, GMPUNCH_LOG_ERROR, GMPUNCH_LOG_ITEM_SOCKET, "no socket descriptors left", NULL);
+            if (gmpunchi_net_one_gone(error) && ++errors < GMPUNCHI_SKIPPED_ERRORS) continue;
+            gmpunchi_log(&master->object, GMPUNCH_LOG_ERROR, GMPUNCH_LOG_ITEM_SOCKET,
+                         gmpunchi_net_result(error) == GMPUNCH_ERR_DESCRIPTORS ? "no socket descriptors left"
+                                                                               : "accepting a connection failed",
+                         NULL);
             master->accept_at = now + GMPUNCHI_ACCEPT_PAUSE_MS;
             gmpunchi_master_drive_listen(drive, 0);
             return 0;
@@ -9608,6 +9694,7 @@ int32_t gmpunch_master_poll(gmpunch_master *master, gmpunch_event *event, uint32
 GMPUNCHI_FN int32_t gmpunchi_master_drive_bind(gmpunchi_master_drive *drive, const gmpunch_address *bind_to, uint16_t *port,
                                                int32_t *os_error) {
     uint32_t tries;
+    int32_t result;
     for (tries = 0; tries < GMPUNCHI_BIND_TRIES; tries++) {
         uint8_t family;
         gmpunch_address bound = *bind_to;
@@ -9621,9 +9708,10 @@ GMPUNCHI_FN int32_t gmpunchi_master_drive_bind(gmpunchi_master_drive *drive, con
             drive->bind[index].tcp = tcp;
             gmpunchi_tcp_prepare(tcp); /* for those that are accepted */
             *port = bound.port;
-            if (gmpunchi_watch_add(&drive->watch, udp, 2 * index) || gmpunchi_watch_add(&drive->watch, tcp, 2 * index + 1))
-                return GMPUNCH_ERR_MEMORY;
-            return GMPUNCH_OK;
+            result = gmpunchi_watch_add(&drive->watch, udp, 2 * index);
+            if (!result) result = gmpunchi_watch_add(&drive->watch, tcp, 2 * index + 1);
+            if (result && result != GMPUNCH_ERR_MEMORY) *os_error = gmpunchi_net_error(); /* not the allocator: the system */
+            return result;
         }
         *os_error = gmpunchi_net_error();
         gmpunchi_socket_close(&tcp);

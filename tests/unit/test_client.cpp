@@ -71,7 +71,8 @@ TEST_CASE("client: a port without its NUL ends by silence, or with the connectio
 TEST_CASE("client: answers that are no answers") {
     for (const bytes &answer : {bin("HTTP/1.1 400 Bad Request\r\n"), bin("\xff" "198.51.100.7\0" "0\0"), bin("\xff" "host\0" "1\0"),
                                 bin("\xff\0\0"), bin("\xff" "198.51.100.7\0" "65536\0"), bin("\xff" "224.0.0.1\0" "99\0"),
-                                bin("\xff" "198.51.100.7:5\0" "6611\0"), bin("\xff" "255.255.255.255\0" "53\0")}) {
+                                bin("\xff" "198.51.100.7:5\0" "6611\0"), bin("\xff" "255.255.255.255\0" "53\0"),
+                                bin("\xff") + bytes(100000, '1'), bin("\xff" "198.51.100.7\0") + bytes(100000, '6')}) {
         fixture f;
         f.open();
         f.tcp(answer);

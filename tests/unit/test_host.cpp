@@ -193,6 +193,23 @@ TEST_CASE("host: introductions that are none") {
     CHECK(f.count(GMPUNCH_EVENT_INTRODUCED) == 1);
 }
 
+TEST_CASE("host: an answer of the master without end, and the truth after it") {
+    for (const bytes &lie : {bin("\xff"), bin("\xff" "192.0.2.10\0"), bin("")}) {
+        for (char filler : {'1', '.', 'a'}) {
+            CAPTURE(filler);
+            fixture f;
+            f.registered();
+            f.tcp(lie);
+            for (int i = 0; i < 64; i++) f.tcp(bytes(4096, uint8_t(filler)));
+            CHECK(f.count(GMPUNCH_EVENT_INTRODUCED) == 0);
+            CHECK(f.stats().malformed >= 1);
+            f.tcp(introduction("192.0.2.10", "7001"));
+            CHECK(f.count(GMPUNCH_EVENT_INTRODUCED) == 1);
+            CHECK(f.stats().registered == 1);
+        }
+    }
+}
+
 TEST_CASE("host: port 0, which the deployed master sends for a late client, lets the IP in without knocking") {
     gmpunch_host_config config = fixture::config();
     config.require_mediation = 1;

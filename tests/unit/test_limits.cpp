@@ -59,7 +59,7 @@ gmpunch_client_config client_config() {
     return config;
 }
 
-// For the three kinds of objects the same questions: made by _create or, with sockets, by _open.
+// For the four kinds of objects the same questions: made by _create or, with sockets, by _open.
 struct client_kind {
     typedef gmpunch_client object;
     typedef gmpunch_client_config config;
@@ -80,6 +80,21 @@ struct host_kind {
     }
     static void close(object *made) { gmpunch_host_close(made); }
     static size_t memory_size(const config *given, int32_t sockets) { return gmpunch_host_memory_size(given, sockets); }
+};
+
+struct lobby_kind {
+    typedef gmpunch_lobby object;
+    typedef gmpunch_lobby_config config;
+    static config valid() {
+        config made = config();
+        made.master = "127.0.0.1:1";
+        return made;
+    }
+    static int32_t make(const config *given, int32_t sockets, object **out) {
+        return sockets ? gmpunch_lobby_open(given, out) : gmpunch_lobby_create(given, 1, out);
+    }
+    static void close(object *made) { gmpunch_lobby_close(made); }
+    static size_t memory_size(const config *given, int32_t sockets) { return gmpunch_lobby_memory_size(given, sockets); }
 };
 
 struct master_kind {
@@ -314,6 +329,7 @@ void check_caller_memory() {
 TEST_CASE("limits: memory of the caller is enough to the byte, and is checked") {
     check_caller_memory<client_kind>();
     check_caller_memory<host_kind>();
+    check_caller_memory<lobby_kind>();
 }
 
 TEST_CASE("limits: memory of the caller carries a whole session and is left alone afterwards") {
@@ -389,6 +405,7 @@ void check_failing_allocator() {
 TEST_CASE("limits: an allocator that gives nothing is told as ERR_MEMORY, and leaves nothing open") {
     check_failing_allocator<client_kind>();
     check_failing_allocator<host_kind>();
+    check_failing_allocator<lobby_kind>();
     check_failing_allocator<master_kind>();
 }
 

@@ -1,0 +1,774 @@
+// Faults of the system: every socket call failing in turn with each error that it can give, in a session of master, host, client
+// and lobby on real sockets over loopback. The clock is virtual: nothing waits.
+#if defined(_WIN32)
+#include <doctest/doctest.h>
+
+TEST_CASE("faults: the system's calls fail in turn") {
+    MESSAGE("SKIPPED: the calls are replaced by name, and those of Winsock have other names");
+}
+#else
+#include "../sim/faulty_sockets.hpp"
+
+#include <functional>
+#include <initializer_list>
+#include <memory>
+
+using faulty::call;
+using faulty::net;
+using faulty::role;
+
+namespace {
+
+const uint32_t work_limit = 6000; // calls of the system in one call of the library, of a second at most: more is a spin
+
+uint64_t now_ms() { return net.now_us / 1000; }
+
+// ---- the four, with what they said ----
+
+#define KIND(role_name) \
+    struct role_name##_kind { \
+        typedef gmpunch_##role_name object; \
+        typedef gmpunch_##role_name##_config config; \
+        static constexpr role who = faulty::role_name; \
+        static constexpr auto open = gmpunch_##role_name##_open; \
+        static constexpr auto close = gmpunch_##role_name##_close; \
+        static constexpr auto poll = gmpunch_##role_name##_poll; \
+        static constexpr auto waits = gmpunch_##role_name##_waits; \
+        static constexpr auto next_deadline = gmpunch_##role_name##_next_deadline; \
+        static constexpr auto os_error = gmpunch_##role_name##_os_error; \
+    }
+KIND(master);
+KIND(host);
+KIND(client);
+KIND(lobby);
+
+struct any_node {
+    std::vector<gmpunch_event> events; // without those of game data
+    std::vector<bytes> packets;
+
+    virtual ~any_node() {}
+    virtual bool step() = 0;
+    virtual void wait(uint32_t ms) = 0;
+    virtual uint64_t deadline() const = 0;
+    virtual void add_sockets(std::vector<pollfd> &all) const = 0;
+
+    size_t count(int32_t type) const {
+        return size_t(
+            std::count_if(events.begin(), events.end(), [=](const gmpunch_event &event) { return event.type == type; }));
+    }
+    const gmpunch_event *last(int32_t type) const {
+        for (size_t i = events.size(); i-- > 0;)
+            if (events[i].type == type) return &events[i];
+        return nullptr;
+    }
+};
+
+template <class kind>
+struct node : any_node {
+    typename kind::object *object = nullptr;
+    typename kind::config config = {};
+    int32_t os_error = 0; // of a failed open
+
+    node() {
+        config.bind_address = "127.0.0.1";
+        config.os_error = &os_error;
+    }
+    ~node() override { close(); }
+    int32_t open() {
+        close();
+        events.clear();
+        packets.clear();
+        return as([&] { return kind::open(&config, &object); });
+    }
+    void close() {
+        as([&] { return kind::close(object), 0; });
+        object = nullptr;
+    }
+    int32_t last_os_error() const { return kind::os_error(object); }
+    // Polls once, with time to wait.
+    void wait(uint32_t ms) override {
+        gmpunch_event event;
+        if (object) REQUIRE(as([&] { return kind::poll(object, &event, ms); }) >= 0);
+    }
+    // Calls the library in the name of this role.
+    template <class function>
+    int32_t as(function call) const {
+        net.who = kind::who;
+        size_t before = net.work;
+        int32_t result = call();
+        net.who = faulty::roles;
+        REQUIRE(net.work - before <= work_limit);
+        return result;
+    }
+    // Polls until there is no event left; whether there was one.
+    bool step() override {
+        if (!object) return false;
+        bool any = false;
+        for (gmpunch_event event;; any = true) {
+            int32_t result = as([&] { return kind::poll(object, &event, 0); });
+            REQUIRE(result >= 0);
+            if (result == 0) return any;
+            if (event.type == GMPUNCH_EVENT_DATA) {
+                packets.push_back(bytes(event.data, event.data + event.len));
+            } else {
+                event.data = nullptr; // borrowed
+                events.push_back(event);
+            }
+        }
+    }
+    uint64_t deadline() const override { return object ? kind::next_deadline(object) : UINT64_MAX; }
+    void add_sockets(std::vector<pollfd> &all) const override {
+        gmpunch_wait waits[64];
+        int32_t n = object ? kind::waits(object, waits, 64) : 0;
+        for (int32_t i = 0; i < std::min(n, 64); i++)
+            if (waits[i].events & GMPUNCH_WAIT_READ) all.push_back({int(waits[i].socket), POLLIN, 0});
+    }
+};
+
+struct session {
+    node<master_kind> master;
+    node<host_kind> host;
+    node<client_kind> client;
+    node<lobby_kind> lobby;
+    std::vector<any_node *> all = {&master, &host, &client, &lobby};
+    std::string master_text;
+    size_t patience = 4; // times that it is waited for what is on its way
+
+    session() {
+        master.config.any_port = 1;
+        host.config.data[0] = "a map";
+        client.config.server = "127.0.0.1";
+    }
+
+    // Runs all until `done`; false if it was not within so much virtual time.
+    bool until(const std::function<bool()> &done, uint64_t within_ms) {
+        for (uint64_t end = now_ms() + within_ms;;) {
+            size_t moved = net.moved;
+            bool happened = false;
+            for (any_node *one : all) happened = one->step() || happened;
+            if (done()) return true;
+            if (happened || net.moved != moved || arrives()) continue;
+            if (now_ms() >= end) return false;
+            uint64_t next = end;
+            for (any_node *one : all) next = std::min(next, one->deadline());
+            REQUIRE_MESSAGE(next + 2 > now_ms(), "a deadline that is over must not stay");
+            net.now_us = std::max(next * 1000, net.now_us + 1000);
+        }
+    }
+    // Loopback delivers at once, unless the machine is busy.
+    bool arrives() {
+        if (patience == 0) return false;
+        patience--;
+        std::vector<pollfd> sockets;
+        for (any_node *one : all) one->add_sockets(sockets);
+        const timespec moment = {0, 100000};
+        ::nanosleep(&moment, nullptr);
+        return ::poll(sockets.data(), nfds_t(sockets.size()), 0) > 0 && net.planned.times == 0;
+    }
+    std::string story() const {
+        std::string out;
+        for (size_t i = 0; i < all.size(); i++) {
+            out += "\n  " + std::to_string(i) + ":";
+            for (const gmpunch_event &event : all[i]->events)
+                out += std::string(" ") + gmpunch_event_name(event.type) + "(" + gmpunch_reason_name(event.reason) + ")";
+        }
+        return out;
+    }
+
+    gmpunch_master_stats master_stats() const {
+        gmpunch_master_stats stats = gmpunch_master_stats();
+        gmpunch_master_get_stats(master.object, &stats);
+        return stats;
+    }
+    bool registered() const {
+        gmpunch_host_stats stats = gmpunch_host_stats();
+        gmpunch_host_get_stats(host.object, &stats);
+        return stats.registered && master_stats().hosts == 1 && master_stats().ports >= 1;
+    }
+    bool connected() const { return gmpunch_client_stage(client.object) == GMPUNCH_STAGE_CONNECTED; }
+    bool over() const { return connected() || client.count(GMPUNCH_EVENT_FAILED); }
+    bool listed() const { return lobby.count(GMPUNCH_EVENT_LOBBY_DONE) != 0; }
+    bool list_over() const { return listed() || lobby.count(GMPUNCH_EVENT_FAILED); }
+    int32_t talk() {
+        return client.as([&] { return gmpunch_client_send(client.object, "hello", 5); });
+    }
+    int32_t answer() {
+        return host.as([&] { return gmpunch_host_send_all(host.object, "and back", 8); });
+    }
+
+    int32_t open_master() {
+        int32_t result = master.open();
+        gmpunch_address at = gmpunch_address();
+        if (result == GMPUNCH_OK) REQUIRE(gmpunch_master_local_address(master.object, 0, &at) == GMPUNCH_OK);
+        master_text = text(at);
+        host.config.master = client.config.master = lobby.config.master = master_text.c_str();
+        return result;
+    }
+    // All that was hoped for, with no fault any more. The host's next registration may be as far away as its interval.
+    void check_recovers() {
+        uint64_t end = now_ms() + 200000;
+        REQUIRE_MESSAGE(until([&] { return registered(); }, 200000), story());
+        while (!connected()) {
+            REQUIRE_MESSAGE(now_ms() < end, story());
+            REQUIRE(client.open() == GMPUNCH_OK);
+            REQUIRE_MESSAGE(until([&] { return over(); }, 20000), story());
+            if (!connected()) until([] { return false; }, 5000);
+        }
+        REQUIRE(lobby.open() == GMPUNCH_OK);
+        REQUIRE_MESSAGE(until([&] { return list_over(); }, 20000), story());
+        CHECK_MESSAGE(listed(), story());
+        CHECK(lobby.last(GMPUNCH_EVENT_LOBBY_DONE)->count == 1);
+        size_t heard = host.packets.size();
+        REQUIRE(talk() == GMPUNCH_OK);
+        REQUIRE_MESSAGE(until([&] { return host.packets.size() > heard; }, 1000), story());
+        heard = client.packets.size();
+        REQUIRE(answer() >= 1);
+        REQUIRE_MESSAGE(until([&] { return client.packets.size() > heard; }, 1000), story());
+    }
+    void close() {
+        lobby.close();
+        client.close();
+        host.close();
+        master.close();
+        CHECK(net.misused == 0);
+        CHECK(net.open.empty());
+    }
+};
+
+// The result that the header names for an error of the system.
+int32_t result_of(int error) {
+    switch (error) {
+    case EADDRINUSE: return GMPUNCH_ERR_ADDRESS_IN_USE;
+    case EADDRNOTAVAIL: return GMPUNCH_ERR_ADDRESS_NOT_HERE;
+    case EACCES:
+    case EPERM: return GMPUNCH_ERR_ACCESS;
+    case EMFILE:
+    case ENFILE: return GMPUNCH_ERR_DESCRIPTORS;
+    default: return GMPUNCH_ERR_SOCKET;
+    }
+}
+
+struct errors_of {
+    call what;
+    std::vector<int> errors;
+};
+
+// What POSIX and Linux say that each can give.
+const std::vector<errors_of> &all_errors() {
+    using namespace faulty;
+    static const std::vector<errors_of> all = {
+        {call_socket, {EACCES, EPERM, EAFNOSUPPORT, EPROTONOSUPPORT, EMFILE, ENFILE, ENOBUFS, ENOMEM}},
+        {call_bind, {EACCES, EPERM, EADDRINUSE, EADDRNOTAVAIL, EINVAL, ENOBUFS, ENOMEM}},
+        {call_listen, {EADDRINUSE, EACCES, ENOBUFS}},
+        {call_connect,
+         {EAGAIN, EINTR, EINPROGRESS, EACCES, EPERM, EADDRINUSE, EADDRNOTAVAIL, ECONNREFUSED, ECONNRESET, ETIMEDOUT,
+          ENETDOWN, ENETUNREACH, EHOSTUNREACH, ENOBUFS, ENOMEM}},
+        {call_so_error, {ECONNREFUSED, ECONNRESET, ETIMEDOUT, ENETUNREACH, EHOSTUNREACH}},
+        {call_accept,
+         {EAGAIN, EINTR, ECONNABORTED, EPROTO, EPERM, EMFILE, ENFILE, ENOBUFS, ENOMEM, ENETDOWN, ENETUNREACH, EHOSTUNREACH,
+          ETIMEDOUT}},
+        {call_send, {EAGAIN, EINTR, ECONNRESET, EPIPE, ETIMEDOUT, ENOBUFS, ENOMEM, ENETDOWN, ENETUNREACH, EHOSTUNREACH}},
+        {call_sendmsg,
+         {EAGAIN, EINTR, EACCES, EPERM, ECONNREFUSED, EMSGSIZE, EINVAL, ENOBUFS, ENOMEM, ENETDOWN, ENETUNREACH,
+          EHOSTUNREACH}},
+        {call_recv, {0, EAGAIN, EINTR, ECONNRESET, ECONNREFUSED, ETIMEDOUT, EHOSTUNREACH, ENOBUFS, ENOMEM}},
+        {call_recvfrom,
+         {EAGAIN, EINTR, ECONNREFUSED, ECONNRESET, EMSGSIZE, ENETDOWN, ENETUNREACH, EHOSTUNREACH, ENOBUFS, ENOMEM}},
+        {call_recvmmsg,
+         {EAGAIN, EINTR, ECONNREFUSED, ECONNRESET, EMSGSIZE, ENETDOWN, ENETUNREACH, EHOSTUNREACH, ENOBUFS, ENOMEM}},
+        {call_poll, {EINTR, EAGAIN, EINVAL, ENOMEM}},
+        {call_getsockopt, {ENOBUFS, EINVAL}},
+        {call_setsockopt, {ENOPROTOOPT, EINVAL, EPERM, ENOMEM}},
+        {call_getsockname, {ENOBUFS, EINVAL}},
+        {call_fcntl, {EINVAL, EACCES}},
+        {call_close, {EINTR, EIO}},
+        {call_open, {EMFILE, ENFILE, ENOENT, EACCES}},
+        {call_read, {EINTR, EIO}},
+        {call_epoll_create, {EMFILE, ENFILE, ENOMEM}},
+        {call_epoll_ctl, {ENOMEM, ENOSPC}},
+        {call_epoll_wait, {EINTR}},
+    };
+    return all;
+}
+
+// No system interrupts for ever, or says that what does not fit is there for ever: that is tried again at once. And where it tells
+// only once that a socket is ready, as it does to a master, it does not say that nothing is there while something is.
+bool can_be(role who, call what, int error, size_t times) {
+    using namespace faulty;
+    bool receives = what == call_accept || what == call_recv || what == call_recvfrom || what == call_recvmmsg;
+    if (error == EAGAIN && receives && who == faulty::master) return false;
+    return times == 1 || (error != EINTR && (error != EMSGSIZE || !receives));
+}
+
+// Opens, and once more without the fault if that failed, as it then should have.
+template <class kind>
+bool open_in_spite(node<kind> &one, const std::function<int32_t()> &open, const faulty::fault &planned) {
+    int32_t result = open();
+    if (result == GMPUNCH_OK) return true;
+    CHECK(kind::who == planned.who);
+    CHECK(result == result_of(planned.error));
+    CHECK(one.os_error == planned.error);
+    CHECK(one.object == nullptr);
+    net.planned.times = 0;
+    REQUIRE(open() == GMPUNCH_OK);
+    return false;
+}
+
+// A session with a fault. While it lasts everybody finds an end or goes on trying; after it all is as it should be. Returns how
+// often each call was made until then.
+decltype(net.count) play(const faulty::fault &planned) {
+    bool lasting = planned.times == SIZE_MAX;
+    net.begin(planned);
+    session s;
+    open_in_spite(
+        s.master, [&] { return s.open_master(); }, planned);
+    open_in_spite(
+        s.host, [&] { return s.host.open(); }, planned);
+    bool registers = s.until([&] { return s.registered(); }, lasting ? 10000 : 100000);
+    CHECK_MESSAGE((registers || lasting), s.story());
+    open_in_spite(
+        s.client, [&] { return s.client.open(); }, planned);
+    REQUIRE_MESSAGE(s.until([&] { return s.over(); }, 20000), s.story());
+    if (s.connected()) {
+        for (int i = 0; i < 3; i++) { // like any datagram each may get lost
+            s.talk();
+            s.answer();
+            s.until([] { return false; }, 100);
+        }
+        CHECK((lasting || !s.host.packets.empty()));
+        CHECK((lasting || !s.client.packets.empty()));
+    } else {
+        CHECK_MESSAGE(lasting, s.story());
+        CHECK(s.client.last(GMPUNCH_EVENT_FAILED)->reason != GMPUNCH_REASON_NONE);
+    }
+    open_in_spite(
+        s.lobby, [&] { return s.lobby.open(); }, planned);
+    REQUIRE_MESSAGE(s.until([&] { return s.list_over(); }, 30000), s.story());
+    if (!s.listed()) CHECK(s.lobby.last(GMPUNCH_EVENT_FAILED)->reason != GMPUNCH_REASON_NONE);
+    for (any_node *one : s.all) one->wait(1000);
+    net.planned.times = 0;
+    decltype(net.count) made = net.count;
+    s.patience += 4;
+    s.check_recovers();
+    s.close();
+    return made;
+}
+
+std::string describe(const faulty::fault &planned) {
+    static const char *const who[] = {"master", "host", "client", "lobby"};
+    return std::string(who[planned.who]) + ": " + faulty::name(planned.what) + " number " + std::to_string(planned.first) +
+           " fails with " + (planned.error ? strerror(planned.error) : "the end");
+}
+
+// Each call of `who` fails in turn with each of its errors, `times` in a row.
+void check_all(role who, size_t times) {
+    const decltype(net.count) made = play(faulty::fault());
+    size_t met = 0, sessions = 0;
+    for (const errors_of &one : all_errors()) {
+        for (size_t n = 0; n < made[who][one.what]; n++) {
+            for (int error : one.errors) {
+                if (!can_be(who, one.what, error, times)) continue;
+                faulty::fault planned = {who, one.what, n, times, error};
+                CAPTURE(describe(planned));
+                play(planned);
+                sessions++;
+                met += net.hits > 0;
+            }
+        }
+    }
+    MESSAGE(sessions, " sessions, in ", met, " of them the fault was met");
+    CHECK(met * 10 > sessions * 8); // not all sessions make the same calls
+}
+
+} // namespace
+
+TEST_CASE("faults: a session without any leaves nothing open") {
+    play(faulty::fault());
+    for (role who : {faulty::master, faulty::host, faulty::client, faulty::lobby}) {
+        size_t all = 0;
+        for (size_t n : net.count[who]) all += n;
+        CHECK(all > 10);
+        CHECK(all < 2000);
+    }
+}
+
+TEST_CASE("faults: each call of a master fails once") { check_all(faulty::master, 1); }
+TEST_CASE("faults: each call of a host fails once") { check_all(faulty::host, 1); }
+TEST_CASE("faults: each call of a client fails once") { check_all(faulty::client, 1); }
+TEST_CASE("faults: each call of a lobby fails once") { check_all(faulty::lobby, 1); }
+
+TEST_CASE("faults: a call of a master fails from then on, until it ends") { check_all(faulty::master, SIZE_MAX); }
+TEST_CASE("faults: a call of a host fails from then on, until it ends") { check_all(faulty::host, SIZE_MAX); }
+TEST_CASE("faults: a call of a client fails from then on, until it ends") { check_all(faulty::client, SIZE_MAX); }
+TEST_CASE("faults: a call of a lobby fails from then on, until it ends") { check_all(faulty::lobby, SIZE_MAX); }
+
+// ---- what is told of a fault that lasts ----
+
+namespace {
+
+struct told {
+    call what;
+    size_t first;
+    std::vector<int> errors;
+    int32_t reason;
+};
+
+const std::vector<int> connect_errors = {EAGAIN,     EACCES,    EPERM,    EADDRINUSE,  EADDRNOTAVAIL, ECONNREFUSED,
+                                         ECONNRESET, ETIMEDOUT, ENETDOWN, ENETUNREACH, EHOSTUNREACH,  ENOMEM};
+const std::vector<int> no_socket = {EMFILE, ENFILE, ENOBUFS, ENOMEM, EACCES};
+const std::vector<int> reset = {ECONNRESET, ETIMEDOUT, EHOSTUNREACH};
+
+// What the FAILED of a client or lobby, or the UNREGISTERED of a host says.
+template <class kind>
+void check_told(node<kind> session::*who, int32_t type, const std::vector<told> &all) {
+    for (const told &one : all) {
+        for (int error : one.errors) {
+            faulty::fault planned = {kind::who, one.what, one.first, SIZE_MAX, error};
+            CAPTURE(describe(planned));
+            net.begin();
+            session s;
+            node<kind> &node = s.*who;
+            REQUIRE(s.open_master() == GMPUNCH_OK);
+            if (kind::who != faulty::host) {
+                REQUIRE(s.host.open() == GMPUNCH_OK);
+                REQUIRE(s.until([&] { return s.registered(); }, 1000));
+            }
+            net.begin(planned);
+            REQUIRE(node.open() == GMPUNCH_OK);
+            REQUIRE_MESSAGE(s.until([&] { return node.count(type) != 0; }, 100000), s.story());
+            CHECK_MESSAGE(node.last(type)->reason == one.reason, s.story());
+            CHECK(node.last(type)->os_error == (one.reason == GMPUNCH_REASON_MASTER_SILENT ? 0 : error));
+            CHECK(node.last_os_error() == node.last(type)->os_error);
+            if (one.reason == GMPUNCH_REASON_MASTER_UNREACHABLE) CHECK(node.count(GMPUNCH_EVENT_REGISTERED) == 0);
+            net.planned.times = 0;
+            s.close();
+        }
+    }
+}
+
+} // namespace
+
+TEST_CASE("faults: a host says why it is not registered") {
+    using namespace faulty;
+    check_told(&session::host, GMPUNCH_EVENT_UNREGISTERED,
+               {{call_socket, 1, no_socket, GMPUNCH_REASON_MASTER_UNREACHABLE},
+                {call_bind, 1, {EADDRINUSE, EADDRNOTAVAIL, EACCES}, GMPUNCH_REASON_MASTER_UNREACHABLE},
+                {call_connect, 0, connect_errors, GMPUNCH_REASON_MASTER_UNREACHABLE},
+                {call_so_error, 0, connect_errors, GMPUNCH_REASON_MASTER_UNREACHABLE},
+                {call_getsockopt, 0, {ENOBUFS}, GMPUNCH_REASON_MASTER_UNREACHABLE},
+                {call_send, 0, reset, GMPUNCH_REASON_MASTER_CLOSED},
+                {call_send, 0, {EPIPE, ENOBUFS, ENOMEM}, GMPUNCH_REASON_MASTER_CLOSED}});
+}
+
+TEST_CASE("faults: a client says why it failed") {
+    using namespace faulty;
+    check_told(&session::client, GMPUNCH_EVENT_FAILED,
+               {{call_socket, 1, no_socket, GMPUNCH_REASON_MASTER_UNREACHABLE},
+                {call_bind, 1, {EADDRINUSE, EADDRNOTAVAIL, EACCES}, GMPUNCH_REASON_MASTER_UNREACHABLE},
+                {call_connect, 0, connect_errors, GMPUNCH_REASON_MASTER_UNREACHABLE},
+                {call_so_error, 0, connect_errors, GMPUNCH_REASON_MASTER_UNREACHABLE},
+                {call_getsockopt, 0, {ENOBUFS}, GMPUNCH_REASON_MASTER_UNREACHABLE},
+                {call_send, 0, reset, GMPUNCH_REASON_MASTER_CLOSED},
+                {call_send, 0, {EPIPE, ENOBUFS, ENOMEM}, GMPUNCH_REASON_MASTER_CLOSED},
+                {call_send, 0, {EAGAIN}, GMPUNCH_REASON_MASTER_SILENT},
+                {call_recv, 0, {0, ENOMEM}, GMPUNCH_REASON_MASTER_CLOSED},
+                {call_recv, 0, reset, GMPUNCH_REASON_MASTER_CLOSED},
+                {call_recv, 0, {EAGAIN}, GMPUNCH_REASON_MASTER_SILENT},
+                {call_sendmsg, 0, {EPERM, ENETUNREACH, ENOBUFS, EINVAL}, GMPUNCH_REASON_HOST_SILENT}});
+}
+
+TEST_CASE("faults: a lobby says why it failed") {
+    using namespace faulty;
+    check_told(&session::lobby, GMPUNCH_EVENT_FAILED,
+               {{call_socket, 0, no_socket, GMPUNCH_REASON_MASTER_UNREACHABLE},
+                {call_bind, 0, {EADDRINUSE, EADDRNOTAVAIL, EACCES}, GMPUNCH_REASON_MASTER_UNREACHABLE},
+                {call_connect, 0, connect_errors, GMPUNCH_REASON_MASTER_UNREACHABLE},
+                {call_so_error, 0, connect_errors, GMPUNCH_REASON_MASTER_UNREACHABLE},
+                {call_send, 0, reset, GMPUNCH_REASON_MASTER_CLOSED},
+                {call_send, 0, {EAGAIN}, GMPUNCH_REASON_MASTER_SILENT},
+                {call_recv, 0, {0, ENOMEM}, GMPUNCH_REASON_MASTER_CLOSED},
+                {call_recv, 0, reset, GMPUNCH_REASON_MASTER_CLOSED},
+                {call_recv, 0, {EAGAIN}, GMPUNCH_REASON_MASTER_SILENT}});
+}
+
+TEST_CASE("faults: a master that can accept nobody says so, waits, and accepts when it can") {
+    for (int error : {EMFILE, ENFILE, ENOBUFS, ENOMEM, EPERM, ECONNABORTED, EPROTO, ENETDOWN}) {
+        CAPTURE(error);
+        net.begin({faulty::master, faulty::call_accept, 0, SIZE_MAX, error});
+        session s;
+        REQUIRE(s.open_master() == GMPUNCH_OK);
+        REQUIRE(s.lobby.open() == GMPUNCH_OK);
+        s.until([] { return false; }, 100);
+        size_t before = net.work;
+        s.master.wait(1000);
+        CHECK(net.work - before < 500);
+        CHECK(s.master.last_os_error() == error);
+        CHECK(s.master_stats().accepted == 0);
+        net.planned.times = 0;
+        REQUIRE_MESSAGE(s.until([&] { return s.list_over(); }, 1000), s.story());
+        CHECK(s.listed());
+        s.close();
+    }
+}
+
+// ---- opening ----
+
+TEST_CASE("faults: a system without IPv6 has IPv4, but one without room for a socket has none") {
+    for (int error : {EAFNOSUPPORT, EPROTONOSUPPORT, EADDRNOTAVAIL, ENOBUFS, ENOMEM, EMFILE}) {
+        bool without = error == EAFNOSUPPORT || error == EPROTONOSUPPORT || error == EADDRNOTAVAIL;
+        CAPTURE(error);
+        for (int i = 0; i < 2; i++) {
+            net.begin({i ? faulty::master : faulty::host, faulty::call_socket, 0, i ? size_t(2) : size_t(1), error});
+            session s;
+            s.master.config.bind_address = s.host.config.bind_address = nullptr;
+            s.host.config.master = nullptr;
+            // a master opens two, each of them first for IPv6
+            if (i && without) net.planned.times = 1;
+            int32_t result = i ? s.master.open() : s.host.open();
+            CHECK(result == (without ? int32_t(GMPUNCH_OK) : result_of(error)));
+            CHECK((i ? s.master.os_error : s.host.os_error) == (without ? 0 : error));
+            s.close();
+        }
+    }
+}
+
+// ---- bytes and memory ----
+
+TEST_CASE("faults: connections that take and give any number of bytes at once") {
+    const std::string strings[] = {std::string(90, 'x'), "two", "three \xc3\xa9", "<&>", "5", "6", "7",
+                                   std::string(60, 'y')};
+    size_t longest = 0;
+    for (size_t take = 1; take <= std::max<size_t>(longest, 1) + 1; take++) {
+        CAPTURE(take);
+        net.begin();
+        session s;
+        for (int i = 0; i < 8; i++) s.host.config.data[i] = strings[i].c_str();
+        s.lobby.config.filter[0] = strings[0].c_str();
+        net.take = take;
+        REQUIRE(s.open_master() == GMPUNCH_OK);
+        REQUIRE(s.host.open() == GMPUNCH_OK);
+        REQUIRE(s.until([&] { return s.registered() && s.master_stats().listed == 1; }, 1000));
+        s.check_recovers();
+        CHECK(s.host.count(GMPUNCH_EVENT_REGISTERED) == 1);
+        CHECK(s.host.count(GMPUNCH_EVENT_UNREGISTERED) == 0);
+        CHECK(s.master_stats().lines_ignored == 0);
+        longest = net.longest;
+        s.close();
+    }
+    CHECK(longest > 250); // a list, a registration
+    CHECK(longest < 1500);
+}
+
+namespace {
+
+// Gives nothing from allocation number fail_from on, as often as fail_times says.
+struct allocator {
+    size_t calls = 0, refused = 0, used = 0, fail_from = SIZE_MAX, fail_times = 0;
+
+    gmpunch_allocator given() {
+        gmpunch_allocator made = gmpunch_allocator();
+        made.alloc = [](size_t size, void *user) -> void * {
+            allocator *self = static_cast<allocator *>(user);
+            size_t number = self->calls++;
+            if (number >= self->fail_from && number - self->fail_from < self->fail_times) {
+                self->refused++;
+                return nullptr;
+            }
+            self->used += size;
+            return std::malloc(size);
+        };
+        made.free = [](void *memory, size_t size, void *user) {
+            static_cast<allocator *>(user)->used -= size;
+            std::free(memory);
+        };
+        made.user = this;
+        return made;
+    }
+};
+
+} // namespace
+
+TEST_CASE("faults: a master with sockets has no memory, once or for a while, at each allocation of a crowd") {
+    for (size_t times : {size_t(1), size_t(SIZE_MAX)}) {
+        for (size_t n = 0, refused = 1; refused; n++) {
+            CAPTURE(times);
+            CAPTURE(n);
+            net.begin();
+            allocator memory;
+            memory.fail_from = n;
+            memory.fail_times = times;
+            session s;
+            s.master.config.allocator = memory.given();
+            s.patience = 0;
+            if (s.open_master() != GMPUNCH_OK) {
+                CHECK(s.master.object == nullptr);
+                CHECK(memory.used == 0);
+                CHECK(net.open.empty());
+                continue;
+            }
+            // more than there is room for at first
+            std::vector<std::unique_ptr<node<lobby_kind>>> crowd;
+            for (int i = 0; i < 100; i++) {
+                crowd.emplace_back(new node<lobby_kind>);
+                crowd.back()->config.master = s.master_text.c_str();
+                crowd.back()->config.timeout_ms = 20000;
+                REQUIRE(crowd.back()->open() == GMPUNCH_OK);
+                s.all.push_back(crowd.back().get());
+            }
+            REQUIRE(s.until(
+                [&] {
+                    for (auto &one : crowd)
+                        if (!one->count(GMPUNCH_EVENT_FAILED) && !one->count(GMPUNCH_EVENT_LOBBY_DONE)) return false;
+                    return true;
+                },
+                60000));
+            size_t served = 0;
+            for (auto &one : crowd) served += one->count(GMPUNCH_EVENT_LOBBY_DONE);
+            if (times == 1) CHECK(served >= 99); // nobody else suffers
+            refused = memory.refused;
+            CHECK((refused != 0 || served == 100));
+            s.all.resize(4);
+            crowd.clear();
+            memory.fail_times = 0;
+            s.patience = 4;
+            REQUIRE(s.host.open() == GMPUNCH_OK);
+            s.check_recovers();
+            s.close();
+            CHECK(memory.used == 0);
+            REQUIRE(n < 100);
+        }
+    }
+}
+
+// ---- a program that stands still ----
+
+TEST_CASE("faults: a program that did not poll for a minute hears what came meanwhile, before it counts as silence") {
+    for (int who = 0; who < 2; who++) {
+        CAPTURE(who);
+        net.begin();
+        session s;
+        REQUIRE(s.open_master() == GMPUNCH_OK);
+        REQUIRE(s.host.open() == GMPUNCH_OK);
+        s.check_recovers();
+        s.until([] { return false; }, 20000); // both are seen to answer
+        any_node &late = who ? static_cast<any_node &>(s.host) : s.client;
+        size_t heard = late.packets.size();
+        if (who) s.talk();
+        else s.answer();
+        net.now_us += 60000000;
+        late.step();
+        CHECK(late.packets.size() == heard + 1);
+        CHECK(late.count(GMPUNCH_EVENT_LEFT) == 0);
+        CHECK(late.count(GMPUNCH_EVENT_LOST) == 0);
+        net.now_us += 60000000; // and now nothing came
+        late.step();
+        CHECK(late.count(who ? GMPUNCH_EVENT_LEFT : GMPUNCH_EVENT_LOST) == 1);
+        s.close();
+    }
+}
+
+TEST_CASE("faults: an answer of the master that waits while nobody polls is taken") {
+    net.begin();
+    session s;
+    REQUIRE(s.open_master() == GMPUNCH_OK);
+    REQUIRE(s.host.open() == GMPUNCH_OK);
+    REQUIRE(s.until([&] { return s.registered(); }, 1000));
+    REQUIRE(s.client.open() == GMPUNCH_OK);
+    s.all = {&s.master, &s.host};
+    while (net.count[faulty::client][faulty::call_send] == 0) {
+        s.client.step();
+        s.until([] { return false; }, 1);
+    }
+    s.until([] { return false; }, 6000);
+    s.all = {&s.master, &s.host, &s.client};
+    REQUIRE_MESSAGE(s.until([&] { return s.over(); }, 20000), s.story());
+    CHECK_MESSAGE(s.connected(), s.story());
+    s.close();
+}
+
+// ---- names ----
+
+TEST_CASE("faults: a master by name, each error of looking it up, and a name that moves") {
+    for (int error : {EAI_AGAIN, EAI_FAIL, EAI_NONAME, EAI_MEMORY, EAI_SYSTEM}) {
+        for (role who : {faulty::host, faulty::client, faulty::lobby}) {
+            faulty::fault planned = {who, faulty::call_getaddrinfo, 0, 1, error};
+            CAPTURE(who);
+            CAPTURE(gai_strerror(error));
+            net.begin(planned);
+            session s;
+            REQUIRE(s.open_master() == GMPUNCH_OK);
+            std::string name = "master.test" + s.master_text.substr(s.master_text.rfind(':'));
+            net.names["master.test"] = "127.0.0.1";
+            s.host.config.master = s.client.config.master = s.lobby.config.master = name.c_str();
+            REQUIRE(s.host.open() == GMPUNCH_OK);
+            if (who == faulty::host) { // it tries again, and again asks for the name to be looked up
+                REQUIRE(s.until([&] { return s.host.count(GMPUNCH_EVENT_RESOLVE) != 0; }, 10000));
+                CHECK(s.host.last(GMPUNCH_EVENT_UNREGISTERED)->reason == GMPUNCH_REASON_RESOLVE_FAILED);
+                REQUIRE(s.host.as([&] { return gmpunch_host_resolve(s.host.object); }) == GMPUNCH_OK);
+            }
+            REQUIRE(s.until([&] { return s.registered(); }, 100000));
+            if (who == faulty::client) {
+                REQUIRE(s.client.open() == GMPUNCH_OK);
+                REQUIRE(s.until([&] { return s.over(); }, 1000));
+                CHECK(s.client.last(GMPUNCH_EVENT_FAILED)->reason == GMPUNCH_REASON_RESOLVE_FAILED);
+            } else if (who == faulty::lobby) {
+                REQUIRE(s.lobby.open() == GMPUNCH_OK);
+                REQUIRE(s.until([&] { return s.list_over(); }, 1000));
+                CHECK(s.lobby.last(GMPUNCH_EVENT_FAILED)->reason == GMPUNCH_REASON_RESOLVE_FAILED);
+            }
+            CHECK(net.hits == 1);
+            s.check_recovers();
+            s.close();
+        }
+    }
+}
+
+TEST_CASE("faults: a master whose name moves to another address is found there") {
+    net.begin();
+    session s;
+    node<master_kind> moved;
+    moved.config.any_port = 0;
+    moved.config.bind_address = "127.0.0.2";
+    REQUIRE(s.open_master() == GMPUNCH_OK);
+    gmpunch_address at;
+    REQUIRE(gmpunch_master_local_address(s.master.object, 0, &at) == GMPUNCH_OK);
+    moved.config.port = at.port;
+    std::string name = "master.test:" + std::to_string(at.port);
+    net.names["master.test"] = "127.0.0.1";
+    s.host.config.master = s.client.config.master = s.lobby.config.master = name.c_str();
+    s.host.config.bind_address = s.client.config.bind_address = s.lobby.config.bind_address = nullptr;
+    REQUIRE(s.host.open() == GMPUNCH_OK);
+    REQUIRE(s.until([&] { return s.registered(); }, 1000));
+    if (moved.open() != GMPUNCH_OK) {
+        MESSAGE("SKIPPED, this system has no second address of its own, or its port is taken");
+        s.close();
+        return;
+    }
+    s.master.close();
+    net.names["master.test"] = "127.0.0.2";
+    s.all.push_back(&moved);
+    auto found = [&] {
+        gmpunch_master_stats stats = gmpunch_master_stats();
+        gmpunch_master_get_stats(moved.object, &stats);
+        return stats.hosts == 1 && stats.ports == 1;
+    };
+    size_t asked = 0;
+    bool there = s.until(
+        [&] {
+            if (s.host.count(GMPUNCH_EVENT_RESOLVE) > asked) {
+                asked++;
+                REQUIRE(s.host.as([&] { return gmpunch_host_resolve(s.host.object); }) == GMPUNCH_OK);
+            }
+            return found();
+        },
+        100000);
+    REQUIRE_MESSAGE(there, s.story());
+    CHECK(asked == 1);
+    CHECK(text(s.host.last(GMPUNCH_EVENT_REGISTERED)->address) == text(address("127.0.0.2", at.port)));
+    REQUIRE(s.lobby.open() == GMPUNCH_OK);
+    REQUIRE(s.until([&] { return s.list_over(); }, 20000));
+    CHECK(s.listed());
+    moved.close();
+    s.close();
+}
+#endif
