@@ -8474,8 +8474,8 @@ GMPUNCHI_FN void gmpunchi_watch_remove(gmpunchi_watch *watch, uint32_t key) {
     (void)key;
 }
 
-/* Waits; GMPUNCH_NEVER: without end. */
-GMPUNCHI_FN void gmpunchi_watch_wait(gmpunchi_watch *watch, uint32_t timeout_ms) {
+/* Waits; GMPUNCH_NEVER: without end. An error of the system is told, but for EINTR. */
+GMPUNCHI_FN int32_t gmpunchi_watch_wait(gmpunchi_watch *watch, uint32_t timeout_ms) {
     int count;
 #if defined(GMPUNCHI_EPOLL)
     count = epoll_wait(watch->queue, watch->event, (int)GMPUNCHI_READY_MAX, timeout_ms > 0x7fffffffu ? -1 : (int)timeout_ms);
@@ -8487,6 +8487,7 @@ GMPUNCHI_FN void gmpunchi_watch_wait(gmpunchi_watch *watch, uint32_t timeout_ms)
 #endif
     watch->at = 0;
     watch->count = count > 0 ? (uint32_t)count : 0;
+    return count >= 0 || gmpunchi_net_interrupted(gmpunchi_net_error()) ? GMPUNCH_OK : GMPUNCH_ERR_SOCKET;
 }
 
 /* The next socket that is ready; 0 after the last. It may have been removed meanwhile. */
@@ -8607,11 +8608,12 @@ GMPUNCHI_FN void gmpunchi_watch_remove(gmpunchi_watch *watch, uint32_t key) {
     watch->place[gmpunchi_watch_place(watch->key[at])] = at;
 }
 
-/* Waits; GMPUNCH_NEVER: without end. */
-GMPUNCHI_FN void gmpunchi_watch_wait(gmpunchi_watch *watch, uint32_t timeout_ms) {
+/* Waits; GMPUNCH_NEVER: without end. An error of the system is told, but for EINTR. */
+GMPUNCHI_FN int32_t gmpunchi_watch_wait(gmpunchi_watch *watch, uint32_t timeout_ms) {
     int32_t count = gmpunchi_wait(watch->entry, watch->entries, timeout_ms);
     watch->at = watch->entries;
     watch->count = count > 0 ? (uint32_t)count : 0;
+    return count >= 0 ? GMPUNCH_OK : GMPUNCH_ERR_SOCKET;
 }
 
 /* The next socket that is ready; 0 after the last. */
@@ -9651,10 +9653,19 @@ GMPUNCHI_FN void gmpunchi_master_drive_ready(gmpunch_master *master, gmpunchi_ma
         gmpunchi_master_drive_read_tcp(master, drive, now, ready->key, (ready->what & GMPUNCHI_READY_LAST) != 0);
 }
 
+/* Changes with all that reading and writing sockets brings. */
+GMPUNCHI_FN uint64_t gmpunchi_master_activity(const gmpunch_master *master) {
+    const gmpunch_master_stats *stats = &master->stats;
+    return stats->udp_received + stats->tcp_bytes_in + stats->tcp_bytes_out + stats->connections + 2 * stats->accepted +
+           stats->refused_connections + stats->refused_connections_ip + stats->refused_connections_subnet +
+           stats->refused_connections_waiting + stats->refused_memory;
+}
+
 int32_t gmpunch_master_poll(gmpunch_master *master, gmpunch_event *event, uint32_t timeout_ms) {
     gmpunchi_master_drive *drive = master ? (gmpunchi_master_drive *)master->object.drive : NULL;
     uint64_t now, until;
-    uint32_t rounds = 0;
+    uint64_t activity = 0;
+    uint32_t rounds = 0, fruitless = 0;
     int32_t looked = 0;
     if (!drive) return gmpunchi_no_drive(master);
     master->no_events = event == NULL;
@@ -9663,7 +9674,7 @@ int32_t gmpunch_master_poll(gmpunch_master *master, gmpunch_event *event, uint32
     for (;; now = gmpunch_now()) {
         uint64_t deadline, wait;
         gmpunchi_ready ready;
-        int32_t more;
+        int32_t more, told;
         if (now >= drive->clock_at) {
             gmpunch_master_set_unix_time(master, now, gmpunchi_unix_time());
             drive->clock_at = now + GMPUNCHI_CLOCK_MS;
@@ -9679,12 +9690,15 @@ int32_t gmpunch_master_poll(gmpunch_master *master, gmpunch_event *event, uint32
         if (now >= until && looked && (!more || ++rounds == GMPUNCHI_MASTER_ROUNDS)) break;
         deadline = gmpunchi_earlier(gmpunch_master_next_deadline(master), until);
         wait = deadline > now && !more ? deadline - now : 0;
-        gmpunchi_watch_wait(&drive->watch, wait > 0x7fffffffu ? GMPUNCH_NEVER : (uint32_t)wait);
+        told = gmpunchi_watch_wait(&drive->watch, wait > 0x7fffffffu ? GMPUNCH_NEVER : (uint32_t)wait);
         looked = 1;
         now = gmpunch_now();
         if (master->unread) gmpunchi_master_drive_read_on(master, drive, now);
-        while (gmpunchi_watch_next(&drive->watch, &ready)) gmpunchi_master_drive_ready(master, drive, now, &ready);
+        for (; gmpunchi_watch_next(&drive->watch, &ready); told = 1) gmpunchi_master_drive_ready(master, drive, now, &ready);
         master->unread = gmpunchi_master_drive_has_unread(drive);
+        if (told && activity == gmpunchi_master_activity(master)) gmpunchi_fruitless(&master->object, &fruitless, wait);
+        else fruitless = 0;
+        activity = gmpunchi_master_activity(master);
     }
     if (event) memset(event, 0, sizeof *event);
     return 0;
