@@ -1,10 +1,10 @@
 /* load - hosts, clients and lobbies for a master on this machine, and what it made of them   (Linux)
 
      load --server IP:PORT --pid PID [--hosts N] [--data BYTES] [--rare N] [--idle SECONDS] [--introductions N]
-          [--lobbies N] [--filter TEXT] [--limit N] [--at-once N] [--reuse] [--floor]
+          [--hostile N] [--lobbies N] [--filter TEXT] [--limit N] [--at-once N] [--reuse] [--floor]
 
-   In this order: registers N hosts; lets SECONDS pass, and again while the hosts send their signs of life; asks for
-   introductions; asks for lists. What is 0 is left out. Each host and client has a loopback address of its own. Every answer,
+   In this order: registers N hosts; lets SECONDS pass, and again while the hosts send their signs of life; opens connections
+   that do harm: N silent ones, N with half a line and a few that never read; asks for introductions; asks for lists. What is 0 is left out. Each host and client has a loopback address of its own. Every answer,
    and every introduction that a host is told of, is compared with what it must be; with --floor only counted. The last line
    is JSON; times of the server's processor are of process PID. Exit codes: 0, 1 something was wrong or missing, 2 wrong
    usage. */
@@ -23,23 +23,26 @@
 #include <time.h>
 #include <unistd.h>
 
-#define FIRST_HOST 0x7f100001u   /* 127.16.0.1 */
-#define FIRST_CLIENT 0x7f800001u /* 127.128.0.1 */
-#define REPEAT_NS 250000000u     /* a client announces its port again until it is answered */
-#define STALL_NS 20000000000u    /* without any progress */
+#define FIRST_HOST 0x7f100001u    /* 127.16.0.1 */
+#define FIRST_CLIENT 0x7f800001u  /* 127.128.0.1 */
+#define FIRST_HOSTILE 0x7f400001u /* 127.64.0.1 */
+#define REPEAT_NS 250000000u      /* a client announces its port again until it is answered */
+#define STALL_NS 20000000000u     /* without any progress */
 
 enum {
     PORTS = 128, /* UDP sockets: each request of an address uses the next. A master that remembers the last 64 ports of an
                     address has forgotten one by the time that it comes again */
     CLIENTS = 16384, /* addresses, used in turn: the port that a closed connection leaves behind is not needed again soon */
     TOLD = 8,        /* introductions of one client that hosts can still be waiting to hear of */
-    WINDOW = 64,     /* registrations at once */
-    MAX_DATA = 1000, /* bytes of a string: the longest line is 1024 */
+    DEAFS = 8,       /* of the hostile */
+    HOSTILE_PER_ADDRESS = 100,
+    WINDOW = 64,       /* registrations at once */
+    MAX_DATA = 1000,   /* bytes of a string: the longest line is 1024 */
     FLOOR_ANSWER = 21, /* what the floor says to a client and to a host */
     EVENTS = 512
 };
 
-enum { HOST, CLIENT, LOBBY };
+enum { HOST, CLIENT, LOBBY, SILENT, HALF, DEAF };
 
 typedef struct peer {
     int fd;
@@ -75,7 +78,7 @@ static uint32_t next_client;
 
 static uint32_t wanted, begun, done; /* of the registrations or requests */
 static uint64_t untold;              /* introductions that hosts still have to hear of */
-static uint64_t wrong, missing, repeated, refused;
+static uint64_t wrong, missing, repeated, refused, reopened;
 static uint64_t *latency; /* of done, ns */
 static uint64_t list_bytes;
 
@@ -150,12 +153,17 @@ static size_t found(char *out, uint32_t ip, uint16_t port) {
     return (size_t)(len + sprintf(out + len, "%u", port) + 1);
 }
 
-/* From the address of its kind and number. */
+static uint32_t address_of(const peer *p) {
+    if (p->kind == HOST) return FIRST_HOST + p->number;
+    if (p->kind >= SILENT) return FIRST_HOSTILE + p->number / HOSTILE_PER_ADDRESS;
+    return FIRST_CLIENT + p->number;
+}
+
 static void open_peer(peer *p) {
     struct sockaddr_in from = {.sin_family = AF_INET};
-    struct epoll_event event = {.events = EPOLLIN, .data.ptr = p};
+    struct epoll_event event = {.events = p->kind == DEAF ? EPOLLRDHUP : EPOLLIN, .data.ptr = p};
     int one = 1;
-    from.sin_addr.s_addr = htonl((p->kind == HOST ? FIRST_HOST : FIRST_CLIENT) + p->number);
+    from.sin_addr.s_addr = htonl(address_of(p));
     p->len = 0;
     p->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (p->fd < 0) die("socket");
@@ -210,12 +218,12 @@ static void host_told(const peer *p, const char *message, size_t len) {
     if (sscanf(message + 1, "%u.%u.%u.%u", &a, &b, &c, &d) == 4) {
         client = (a << 24 | b << 16 | c << 8 | d) - FIRST_CLIENT;
         for (i = 0; client < CLIENTS && i < TOLD; i++) {
-            if (told[client][i].host != p->number + 1) continue;
+            if (told[client][i].host != p->number + 1 ||
+                found(expected, FIRST_CLIENT + client, udp_port[told[client][i].port]) != len ||
+                memcmp(expected, message, len) != 0)
+                continue;
             told[client][i].host = 0;
             untold--;
-            if (found(expected, FIRST_CLIENT + client, udp_port[told[client][i].port]) != len ||
-                memcmp(expected, message, len) != 0)
-                wrong++;
             return;
         }
     }
@@ -365,6 +373,32 @@ static void read_list(peer *p) {
     finish(p);
 }
 
+/* ---- the hostile ---- */
+
+/* Opens it again if the server closed it. */
+static void be_hostile(peer *p) {
+    if (p->fd >= 0) {
+        hang_up(p);
+        reopened++;
+    }
+    open_peer(p);
+    if (p->kind == HALF) say(p, "half a li", 9);
+    if (p->kind == DEAF) request_list(p);
+}
+
+/* So many that say nothing, so many in the middle of a line, and a few that ask for lists and never read them. */
+static void open_hostile(uint32_t count) {
+    peer *p = calloc(2 * count + DEAFS, sizeof *p);
+    uint32_t i;
+    if (!p) die("calloc");
+    for (i = 0; i < 2 * count + DEAFS; i++) {
+        p[i].kind = i < count ? SILENT : i < 2 * count ? HALF : DEAF;
+        p[i].number = i;
+        p[i].fd = -1;
+        be_hostile(&p[i]);
+    }
+}
+
 /* ---- all together ---- */
 
 static uint64_t progress(void) { return done + refused + wrong - untold; }
@@ -381,7 +415,8 @@ static void run(peer *peers) {
             if (p->fd < 0) continue; /* it was closed in this round */
             if (p->kind == HOST) read_host(p);
             else if (p->kind == CLIENT) read_client(p);
-            else read_list(p);
+            else if (p->kind == LOBBY) read_list(p);
+            else be_hostile(p);
         }
         now = now_ns();
         if (progress() != before) {
@@ -466,8 +501,8 @@ static void measure_idle(double seconds, int keep_alive) {
 
 static int wrong_usage(void) {
     fprintf(stderr, "usage: load --server IP:PORT --pid PID [--hosts N] [--data BYTES] [--rare N] [--idle SECONDS]\n"
-                    "            [--introductions N] [--lobbies N] [--filter TEXT] [--limit N] [--at-once N]\n"
-                    "            [--reuse] [--floor]\n");
+                    "            [--introductions N] [--hostile N] [--lobbies N] [--filter TEXT] [--limit N]\n"
+                    "            [--at-once N] [--reuse] [--floor]\n");
     return 2;
 }
 
@@ -480,7 +515,7 @@ static uint32_t number_of(char **words, uint32_t maximum) {
 }
 
 int main(int argc, char **argv) {
-    uint32_t introductions = 0, lobbies = 0, i;
+    uint32_t introductions = 0, lobbies = 0, hostile = 0, i;
     double idle = 0;
     struct rlimit limit;
     (void)argc;
@@ -505,6 +540,7 @@ int main(int argc, char **argv) {
             else if (strcmp(word, "--data") == 0) data_bytes = number_of(argv, MAX_DATA);
             else if (strcmp(word, "--rare") == 0) rare = number_of(argv, 1000000);
             else if (strcmp(word, "--introductions") == 0) introductions = number_of(argv, 100000000);
+            else if (strcmp(word, "--hostile") == 0) hostile = number_of(argv, 1000000);
             else if (strcmp(word, "--lobbies") == 0) lobbies = number_of(argv, 1000000);
             else if (strcmp(word, "--at-once") == 0) at_once = number_of(argv, CLIENTS);
             else return wrong_usage();
@@ -534,10 +570,13 @@ int main(int argc, char **argv) {
     if (hosts) measure_registrations();
     if (idle > 0) measure_idle(idle, 0);
     if (idle > 0) measure_idle(idle, 1);
+    if (hostile) open_hostile(hostile);
     if (introductions) measure_requests(CLIENT, introductions);
     if (lobbies) measure_requests(LOBBY, lobbies);
-    printf(",\"list_bytes\":%llu,\"repeated\":%llu,\"refused\":%llu,\"wrong\":%llu,\"missing\":%llu}\n",
-           (unsigned long long)list_bytes, (unsigned long long)repeated, (unsigned long long)refused,
-           (unsigned long long)wrong, (unsigned long long)missing);
+    printf(",\"list_bytes\":%llu,\"end_rss_kib\":%.1f,\"reopened\":%llu,\"repeated\":%llu,\"refused\":%llu,"
+           "\"wrong\":%llu,\"missing\":%llu}\n",
+           (unsigned long long)list_bytes, (double)rss_bytes() / 1024, (unsigned long long)reopened,
+           (unsigned long long)repeated, (unsigned long long)refused, (unsigned long long)wrong,
+           (unsigned long long)missing);
     return refused || wrong || missing ? 1 : 0;
 }

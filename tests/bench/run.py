@@ -1,7 +1,7 @@
 """Runs what run.sh built: run.sh [--quick] [--rounds N] [--only PART ...]
 
 Each scenario runs in every round once with gatepunch, once with the floor, in turns; the tables have the medians of all rounds.
-Parts: introductions, hold, lobby, engine. Exit code 1 if an answer was wrong or missing."""
+Parts: introductions, hold, lobby, pressure, engine. Exit code 1 if an answer was wrong or missing."""
 import argparse
 import json
 import math
@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 
-PARTS = ("introductions", "hold", "lobby", "engine")
+PARTS = ("introductions", "hold", "lobby", "pressure", "engine")
 OURS, FLOOR = "gatepunch", "floor"
 
 
@@ -160,6 +160,21 @@ def lobby(bench, quick):
                                                        for server in (OURS, FLOOR)), ratio(pair, "cpu_us")])
     print_table("Lists of hosts, 4 at once, while nothing changes (cpu and p99 in µs)",
                 ["list", "bytes", "per s", "floor", "cpu", "floor", "p99", "floor", "cpu ratio"], rows)
+
+
+def pressure(bench, quick):
+    hostile = 500 if quick else 6000
+    scenarios = {"{:,} silent, {:,} half lines, 8 that never read".format(count, count) if count else "undisturbed": [
+        "--hosts", 1000, "--hostile", count, "--introductions", 3000 if quick else 40000, "--at-once", 16]
+        for count in (0, hostile)}
+    rows = []
+    for name, pair in bench.compare(scenarios).items():
+        for server in (OURS, FLOOR):
+            side = pair[server]
+            rows.append(["%s, %s" % (name, server), side["p50_us"], side["p99_us"], side["p999_us"], side["cpu_us"],
+                         side["end_rss_kib"] / 1024, side["reopened"]])
+    print_table("Honest clients, 16 at once, beside hostile connections (µs; closed: hostile ones, which come back at once)",
+                ["beside", "p50", "p99", "p99.9", "cpu/introduction", "RSS MiB", "closed"], rows)
 
 
 # ---- the engine alone
