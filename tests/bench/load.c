@@ -36,6 +36,7 @@ enum {
     TOLD = 8,        /* introductions of one client that hosts can still be waiting to hear of */
     DEAFS = 8,       /* of the hostile */
     HOSTILE_PER_ADDRESS = 100,
+    KEPT = 4096,       /* connections that take turns with --reuse: each address asks seldom, as players do */
     WINDOW = 64,       /* registrations at once */
     MAX_DATA = 1000,   /* bytes of a string: the longest line is 1024 */
     FLOOR_ANSWER = 21, /* what the floor says to a client and to a host */
@@ -74,6 +75,9 @@ static struct {
     uint32_t port;
 } told[CLIENTS][TOLD];
 static uint32_t next_port[CLIENTS];
+
+static peer *peers; /* clients or lobbies: at_once of them, or with reuse KEPT */
+static uint32_t peer_count, next_peer;
 static uint32_t next_client;
 
 static uint32_t wanted, begun, done; /* of the registrations or requests */
@@ -316,13 +320,18 @@ static void hang_up(peer *p) {
     p->fd = -1;
 }
 
+static peer *idle_peer(void) {
+    do { next_peer = (next_peer + 1) % peer_count; } while (peers[next_peer].busy);
+    return &peers[next_peer];
+}
+
 /* Done with a request, whatever the answer was. */
 static void finish(peer *p) {
     latency[done++] = now_ns() - p->asked;
     p->busy = 0;
     p->len = 0;
     if (!reuse && p->fd >= 0) hang_up(p);
-    if (begun < wanted) request(p);
+    if (begun < wanted) request(reuse ? idle_peer() : p);
 }
 
 /* The server closed the connection or says that there is no such host. */
@@ -404,8 +413,8 @@ static void open_hostile(uint32_t count) {
 static uint64_t progress(void) { return done + refused + wrong - untold; }
 
 /* Handles what arrives until all requests are done and all hosts were told, or nothing happens any more. */
-static void run(peer *peers) {
-    uint64_t moved = now_ns(), before = progress();
+static void run(void) {
+    uint64_t moved = now_ns(), before = progress(), looked = 0;
     while (done < wanted || untold) {
         struct epoll_event ready[EVENTS];
         int count = epoll_wait(epoll, ready, EVENTS, 50), i;
@@ -424,7 +433,9 @@ static void run(peer *peers) {
             moved = now;
         }
         if (now - moved > (done < wanted ? STALL_NS : STALL_NS / 10)) break;
-        for (i = 0; peers && (uint32_t)i < at_once; i++) {
+        if (now - looked < REPEAT_NS / 10) continue;
+        looked = now;
+        for (i = 0; (uint32_t)i < peer_count; i++) {
             peer *p = &peers[i];
             if (p->kind != CLIENT || !p->busy || now - p->announced < REPEAT_NS) continue;
             announce(FIRST_CLIENT + p->number, p->port, "connect\n", 9);
@@ -442,14 +453,17 @@ static int by_size(const void *a, const void *b) {
 }
 
 static void measure_requests(int kind, uint32_t count) {
-    peer *peers = calloc(at_once, sizeof *peers);
     uint32_t warm = count / 10 > 2000 ? 2000 : count / 10, i;
     uint64_t start = 0, cpu = 0, ns;
+    peer_count = reuse ? KEPT : at_once;
+    peers = calloc(peer_count, sizeof *peers);
     latency = malloc((count + warm) * sizeof *latency);
     if (!peers || !latency) die("malloc");
-    for (i = 0; i < at_once; i++) {
+    for (i = 0; i < peer_count; i++) {
         peers[i].kind = kind;
         peers[i].fd = -1;
+        peers[i].number = next_client++ % CLIENTS;
+        if (reuse) open_peer(&peers[i]);
     }
     for (i = 0; i < 2; i++) { /* the first round warms up */
         uint32_t one;
@@ -457,8 +471,8 @@ static void measure_requests(int kind, uint32_t count) {
         wanted = i ? count : warm;
         start = now_ns();
         cpu = cpu_ns();
-        for (one = 0; one < at_once && begun < wanted; one++) request(&peers[one]);
-        run(peers);
+        for (one = 0; one < at_once && begun < wanted; one++) request(reuse ? idle_peer() : &peers[one]);
+        run();
     }
     ns = now_ns() - start;
     cpu = cpu_ns() - cpu;
@@ -475,7 +489,7 @@ static void measure_registrations(void) {
     wanted = hosts;
     begun = done = 0;
     while (begun < wanted && begun < WINDOW) register_host(begun++);
-    run(NULL);
+    run();
     if (done < hosts) return;
     printf(",\"register_per_s\":%.1f,\"register_cpu_us\":%.3f,\"rss_kib\":%.1f,\"rss_per_host\":%.1f",
            hosts * 1e9 / (double)(now_ns() - start), (double)(cpu_ns() - cpu) / hosts / 1000, (double)rss_bytes() / 1024,
@@ -542,7 +556,7 @@ int main(int argc, char **argv) {
             else if (strcmp(word, "--introductions") == 0) introductions = number_of(argv, 100000000);
             else if (strcmp(word, "--hostile") == 0) hostile = number_of(argv, 1000000);
             else if (strcmp(word, "--lobbies") == 0) lobbies = number_of(argv, 1000000);
-            else if (strcmp(word, "--at-once") == 0) at_once = number_of(argv, CLIENTS);
+            else if (strcmp(word, "--at-once") == 0) at_once = number_of(argv, KEPT);
             else return wrong_usage();
             argv++;
         }
