@@ -35,11 +35,12 @@ enum {
     CLIENTS = 16384, /* addresses, used in turn: the port that a closed connection leaves behind is not needed again soon */
     TOLD = 8,        /* introductions of one client that hosts can still be waiting to hear of */
     DEAFS = 8,       /* of the hostile */
-    HOSTILE_PER_ADDRESS = 100,
-    KEPT = 4096,       /* connections that take turns with --reuse: each address asks seldom, as players do */
-    WINDOW = 64,       /* registrations at once */
-    MAX_DATA = 1000,   /* bytes of a string: the longest line is 1024 */
-    FLOOR_ANSWER = 21, /* what the floor says to a client and to a host */
+    HOSTILE_PER_ADDRESS = 100, /* each address is in a subnet of its own */
+    HOSTILE_AT_ONCE = 50,      /* opened again in a fortieth of a second */
+    KEPT = 4096,               /* connections that take turns with --reuse: each address asks seldom, as players do */
+    WINDOW = 64,               /* registrations at once */
+    MAX_DATA = 1000,           /* bytes of a string: the longest line is 1024 */
+    FLOOR_ANSWER = 21,         /* what the floor says to a client and to a host */
     EVENTS = 512
 };
 
@@ -78,6 +79,8 @@ static uint32_t next_port[CLIENTS];
 
 static peer *peers; /* clients or lobbies: at_once of them, or with reuse KEPT */
 static uint32_t peer_count, next_peer;
+static peer *hostile;
+static uint32_t hostile_count;
 static uint32_t next_client;
 
 static uint32_t wanted, begun, done; /* of the registrations or requests */
@@ -148,7 +151,7 @@ static void announce(uint32_t ip, uint32_t port, const char *text, uint8_t len) 
 }
 
 static void say(const peer *p, const char *bytes, size_t len) {
-    if (send(p->fd, bytes, len, MSG_NOSIGNAL) != (ssize_t)len) die("send");
+    if (send(p->fd, bytes, len, MSG_NOSIGNAL) != (ssize_t)len && p->kind < SILENT) die("send");
 }
 
 /* FF ip NUL port NUL. Returns its length. */
@@ -159,7 +162,7 @@ static size_t found(char *out, uint32_t ip, uint16_t port) {
 
 static uint32_t address_of(const peer *p) {
     if (p->kind == HOST) return FIRST_HOST + p->number;
-    if (p->kind >= SILENT) return FIRST_HOSTILE + p->number / HOSTILE_PER_ADDRESS;
+    if (p->kind >= SILENT) return FIRST_HOSTILE + p->number / HOSTILE_PER_ADDRESS * 256;
     return FIRST_CLIENT + p->number;
 }
 
@@ -175,7 +178,7 @@ static void open_peer(peer *p) {
     setsockopt(p->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     if (bind(p->fd, (struct sockaddr *)&from, sizeof from)) die("bind");
     /* Does not wait for the server: the system accepts what the backlog has room for. */
-    if (connect(p->fd, (struct sockaddr *)&server, sizeof server)) die("connect");
+    if (connect(p->fd, (struct sockaddr *)&server, sizeof server) && p->kind < SILENT) die("connect");
     if (epoll_ctl(epoll, EPOLL_CTL_ADD, p->fd, &event)) die("epoll_ctl");
 }
 
@@ -384,12 +387,7 @@ static void read_list(peer *p) {
 
 /* ---- the hostile ---- */
 
-/* Opens it again if the server closed it. */
 static void be_hostile(peer *p) {
-    if (p->fd >= 0) {
-        hang_up(p);
-        reopened++;
-    }
     open_peer(p);
     if (p->kind == HALF) say(p, "half a li", 9);
     if (p->kind == DEAF) request_list(p);
@@ -397,15 +395,26 @@ static void be_hostile(peer *p) {
 
 /* So many that say nothing, so many in the middle of a line, and a few that ask for lists and never read them. */
 static void open_hostile(uint32_t count) {
-    peer *p = calloc(2 * count + DEAFS, sizeof *p);
     uint32_t i;
-    if (!p) die("calloc");
-    for (i = 0; i < 2 * count + DEAFS; i++) {
-        p[i].kind = i < count ? SILENT : i < 2 * count ? HALF : DEAF;
-        p[i].number = i;
-        p[i].fd = -1;
-        be_hostile(&p[i]);
+    hostile_count = 2 * count + DEAFS;
+    hostile = calloc(hostile_count, sizeof *hostile);
+    if (!hostile) die("calloc");
+    for (i = 0; i < hostile_count; i++) {
+        hostile[i].kind = i < count ? SILENT : i < 2 * count ? HALF : DEAF;
+        hostile[i].number = i;
+        be_hostile(&hostile[i]);
     }
+}
+
+/* Those that the server closed come back. */
+static void reopen_hostile(void) {
+    uint32_t i, opened = 0;
+    for (i = 0; i < hostile_count && opened < HOSTILE_AT_ONCE; i++) {
+        if (hostile[i].fd >= 0) continue;
+        be_hostile(&hostile[i]);
+        opened++;
+    }
+    reopened += opened;
 }
 
 /* ---- all together ---- */
@@ -425,7 +434,7 @@ static void run(void) {
             if (p->kind == HOST) read_host(p);
             else if (p->kind == CLIENT) read_client(p);
             else if (p->kind == LOBBY) read_list(p);
-            else be_hostile(p);
+            else hang_up(p); /* the server closed it */
         }
         now = now_ns();
         if (progress() != before) {
@@ -435,6 +444,7 @@ static void run(void) {
         if (now - moved > (done < wanted ? STALL_NS : STALL_NS / 10)) break;
         if (now - looked < REPEAT_NS / 10) continue;
         looked = now;
+        reopen_hostile();
         for (i = 0; (uint32_t)i < peer_count; i++) {
             peer *p = &peers[i];
             if (p->kind != CLIENT || !p->busy || now - p->announced < REPEAT_NS) continue;
@@ -529,7 +539,7 @@ static uint32_t number_of(char **words, uint32_t maximum) {
 }
 
 int main(int argc, char **argv) {
-    uint32_t introductions = 0, lobbies = 0, hostile = 0, i;
+    uint32_t introductions = 0, lobbies = 0, attackers = 0, i;
     double idle = 0;
     struct rlimit limit;
     (void)argc;
@@ -554,7 +564,7 @@ int main(int argc, char **argv) {
             else if (strcmp(word, "--data") == 0) data_bytes = number_of(argv, MAX_DATA);
             else if (strcmp(word, "--rare") == 0) rare = number_of(argv, 1000000);
             else if (strcmp(word, "--introductions") == 0) introductions = number_of(argv, 100000000);
-            else if (strcmp(word, "--hostile") == 0) hostile = number_of(argv, 1000000);
+            else if (strcmp(word, "--hostile") == 0) attackers = number_of(argv, 1000000);
             else if (strcmp(word, "--lobbies") == 0) lobbies = number_of(argv, 1000000);
             else if (strcmp(word, "--at-once") == 0) at_once = number_of(argv, KEPT);
             else return wrong_usage();
@@ -584,7 +594,7 @@ int main(int argc, char **argv) {
     if (hosts) measure_registrations();
     if (idle > 0) measure_idle(idle, 0);
     if (idle > 0) measure_idle(idle, 1);
-    if (hostile) open_hostile(hostile);
+    if (attackers) open_hostile(attackers);
     if (introductions) measure_requests(CLIENT, introductions);
     if (lobbies) measure_requests(LOBBY, lobbies);
     printf(",\"list_bytes\":%llu,\"end_rss_kib\":%.1f,\"reopened\":%llu,\"repeated\":%llu,\"refused\":%llu,"

@@ -173,7 +173,7 @@ def pressure(bench, quick):
             side = pair[server]
             rows.append(["%s, %s" % (name, server), side["p50_us"], side["p99_us"], side["p999_us"], side["cpu_us"],
                          side["end_rss_kib"] / 1024, side["reopened"]])
-    print_table("Honest clients, 16 at once, beside hostile connections (µs; closed: hostile ones, which come back at once)",
+    print_table("Honest clients, 16 at once, beside hostile connections (µs; closed: hostile ones, which come back)",
                 ["beside", "p50", "p99", "p99.9", "cpu/introduction", "RSS MiB", "closed"], rows)
 
 
