@@ -1498,7 +1498,8 @@ GMPUNCHI_FN uint32_t gmpunchi_map_first(const gmpunchi_map *map, uint64_t hash) 
 
 /* Items of one size, called by number, at addresses that never change: chunks of doubling size. */
 #define GMPUNCHI_POOL_CHUNKS 20
-#define GMPUNCHI_POOL_FIRST 64u /* items of the first chunk; the others double what is there */
+#define GMPUNCHI_POOL_FIRST 64u    /* items of the first chunk; the others double what is there */
+#define GMPUNCHI_POOL_FIRST_BIT 5u /* of GMPUNCHI_POOL_FIRST - 1 */
 typedef struct gmpunchi_pool {
     uint8_t *chunk[GMPUNCHI_POOL_CHUNKS];
     uint32_t item_size;
@@ -1524,14 +1525,22 @@ GMPUNCHI_FN void gmpunchi_pool_init(gmpunchi_pool *pool, size_t item_size, uint3
     pool->free_head = GMPUNCHI_NONE;
 }
 
+/* The number of the highest bit of a number that is not 0. */
+GMPUNCHI_FN uint32_t gmpunchi_log2(uint32_t number) {
+#if defined(__GNUC__)
+    return 31u - (uint32_t)__builtin_clz(number);
+#else
+    uint32_t bit = 0;
+    while (number >>= 1) bit++;
+    return bit;
+#endif
+}
+
 GMPUNCHI_FN void *gmpunchi_pool_at(const gmpunchi_pool *pool, uint32_t index) {
-    uint32_t chunk = 0, first = 0, bound = GMPUNCHI_POOL_FIRST;
-    while (index >= bound) {
-        first = bound;
-        bound *= 2;
-        chunk++;
-    }
-    return pool->chunk[chunk] + (size_t)(index - first) * pool->item_size;
+    /* each chunk but the first begins at a power of two */
+    uint32_t bit = gmpunchi_log2(index | GMPUNCHI_POOL_FIRST / 2);
+    uint32_t first = (uint32_t)1 << bit & ~(GMPUNCHI_POOL_FIRST - 1);
+    return pool->chunk[bit - GMPUNCHI_POOL_FIRST_BIT] + (size_t)(index - first) * pool->item_size;
 }
 
 /* Growth is the caller's: it may have to grow a map with it. */
