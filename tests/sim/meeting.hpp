@@ -42,6 +42,35 @@ struct meeting {
     }
 };
 
+// Of all pairs of routers whether they meet, in Markdown. A row for each host, a column for each client.
+inline std::string table() {
+    const dependence all[] = {dependence::endpoint_independent, dependence::address, dependence::address_and_port};
+    auto routers = [&](const char *ip) {
+        std::vector<nat> kinds = {nat(ip)};
+        for (dependence mapping : all)
+            for (dependence filtering : all) kinds.push_back(nat(ip, mapping, filtering));
+        kinds.push_back(nat(ip));
+        kinds.back().translates = kinds.back().conntrack = true;
+        return kinds;
+    };
+    std::vector<nat> hosts = routers("198.51.100.7"), clients = routers("192.0.2.55");
+    std::string out = "| host \\ client |", rule = "\n| --- |";
+    for (const nat &client : clients) {
+        out += " " + client.name() + " |";
+        rule += " --- |";
+    }
+    out += rule + "\n";
+    for (const nat &host : hosts) {
+        out += "| " + host.name() + " |";
+        for (const nat &client : clients) {
+            meeting m(behind(host), behind(client));
+            out += m.plays ? " yes |" : m.connected ? " half |" : " – |";
+        }
+        out += "\n";
+    }
+    return out;
+}
+
 } // namespace sim
 
 #endif

@@ -424,12 +424,15 @@ bool play_many(uint64_t first, uint64_t sessions, unsigned jobs) {
     printf("as theory says: %llu connected, %llu did not\n", number(sum.expected), number(sum.apart));
     printf("on bad lines: %llu of %llu; with Linux-like routers: %llu of %llu\n", number(sum.lossy_connected),
            number(sum.lossy), number(sum.linux_connected), number(sum.linux_like));
+    // A few are lost to bad luck; on Linux also to a knock that comes too early.
+    if (sum.lossy >= 500 && sum.lossy_connected * 100 < sum.lossy * 99) failed = true;
+    if (sum.linux_like >= 500 && sum.linux_connected * 100 < sum.linux_like * 95) failed = true;
     printf("%.1f s of processor time, %.0f sessions per second\n", seconds, double(sum.sessions) / seconds);
     return !failed;
 }
 
 int usage() {
-    fprintf(stderr, "Usage: gmpunch_sessions [--sessions N] [--first SEED] [--jobs N] | --seed SEED [--trace]\n");
+    fprintf(stderr, "Usage: gmpunch_sessions [--sessions N] [--first SEED] [--jobs N] | --seed SEED [--trace] | --table\n");
     return 2;
 }
 
@@ -444,8 +447,12 @@ int main(int argc, char **argv) {
     bool one = false, trace = false;
     for (int i = 1; i < argc; i++) {
         std::string option = argv[i];
-        if (option == "--trace") trace = true;
-        else if (i + 1 >= argc) return usage();
+        if (option == "--trace") {
+            trace = true;
+        } else if (option == "--table") {
+            fputs(table().c_str(), stdout);
+            return 0;
+        } else if (i + 1 >= argc) return usage();
         else if (option == "--sessions") sessions = std::strtoull(argv[++i], nullptr, 10);
         else if (option == "--first") first = std::strtoull(argv[++i], nullptr, 10);
         else if (option == "--jobs") jobs = unsigned(std::strtoul(argv[++i], nullptr, 10));

@@ -209,12 +209,12 @@ public:
     }
 
     // A game packet from one to the other, as an application with its own socket sends it.
-    void game(node &n, const gmpunch_address &to, uint32_t flags, uint32_t socket, const bytes &payload) {
+    void game(node &n, const gmpunch_address &to, uint32_t flags, uint32_t socket, const bytes &payload, uint32_t ttl = 0) {
         bytes datagram(payload.size() + 16);
         int32_t len = gmpunch_datagram_encode(datagram.data(), datagram.size(), payload.data(), payload.size(), flags);
         must(len > 0, "no game packet");
         datagram.resize(size_t(len));
-        send(n, socket, to, datagram, 0);
+        send(n, socket, to, datagram, ttl);
     }
 
     void later(uint64_t ms, std::function<void()> action) { queue.put(now + ms).action = std::move(action); }
