@@ -3046,6 +3046,7 @@ GMPUNCHI_FN int32_t gmpunchi_decode_lobby(int32_t *state, const uint8_t *data, s
    client what is missing is still on its way. */
 #define GMPUNCHI_HOST_MOMENT_MS 200u
 #define GMPUNCHI_CLIENT_MOMENT_MS 2000u
+#define GMPUNCHI_PORT_OPEN_MAX 6553u /* no digit can follow a greater port */
 
 enum { GMPUNCHI_UPLINK_CLOSED, GMPUNCHI_UPLINK_OPENING, GMPUNCHI_UPLINK_OPEN };
 
@@ -4975,6 +4976,9 @@ int32_t gmpunch_host_tcp_data(gmpunch_host *host, uint64_t now, uint32_t connect
         data += used;
         len -= used;
     }
+    /* no waiting without need: where the client's knock comes first, a Linux router gives the host another port */
+    if (host->uplink.answer_at != GMPUNCHI_TIME_NEVER && host->uplink.answer.port > GMPUNCHI_PORT_OPEN_MAX)
+        host->uplink.answer_at = now;
     return GMPUNCH_OK;
 }
 
