@@ -3791,7 +3791,10 @@ int32_t gmpunch_client_input_udp(gmpunch_client *client, uint64_t now, const gmp
         client->stats.strangers++;
         return GMPUNCH_CONSUMED;
     }
-    if (client->stage >= GMPUNCH_STAGE_CONNECTED) return GMPUNCH_CONSUMED; /* late, from another port of the host */
+    if (client->stage >= GMPUNCH_STAGE_CONNECTED) { /* late, or from another port of the host */
+        client->stats.strangers++;
+        return GMPUNCH_CONSUMED;
+    }
     if (id == GMPUNCHI_ID_WELCOME) {
         if (client->stats.knocks_sent == 0) { /* answers nothing */
             client->stats.strangers++;

@@ -323,6 +323,19 @@ TEST_CASE("world: require_mediation lets in whom the master introduced, and nobo
     CHECK(s.join(client_config()));
 }
 
+TEST_CASE("world: what comes late from another port of the host is ignored, and counted") {
+    session s;
+    s.start_host();
+    REQUIRE(s.join(client_config()));
+    for (const char *late : {"\xfd", "\xfc"})
+        s.w.udp(address(host_ip, 999), address(client_ip, 7000), with_header(bytes(1, uint8_t(*late))));
+    s.w.run(1000);
+    gmpunch_client_stats stats{};
+    gmpunch_client_get_stats(s.client->client, &stats);
+    CHECK(stats.strangers == 2);
+    CHECK(connected(*s.client));
+}
+
 TEST_CASE("world: a host that is known by name only, and moves") {
     session s;
     s.start_host();
