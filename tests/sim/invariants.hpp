@@ -31,13 +31,15 @@ public:
     // Bytes of the master: an address in them is FF, the IP, NUL, the port.
     void hear_master(const bytes &data) { said.insert(said.end(), data.begin(), data.end()); }
 
-    void receive(const gmpunch_address &from, const bytes &datagram) {
+    // Returns the message's id, 0 if it is none.
+    uint8_t receive(const gmpunch_address &from, const bytes &datagram) {
         contact &peer = contacts[key(from)];
         peer.packets_in++;
         peer.bytes_in += datagram.size();
         uint8_t id = id_of(datagram);
         peer.knocks_in += id == 0xfd;
         peer.requests_in += id == 0xfb;
+        return id;
     }
     // Of the library itself; what the game sends is its own affair.
     void send(const gmpunch_address &to, const uint8_t *datagram, size_t len) {

@@ -216,7 +216,7 @@ private:
         host_side &host = hosts[random.below(uint32_t(hosts.size()))];
         nat &site = outermost(host.router);
         uint32_t ms = random.below(20000);
-        switch (random.below(7)) {
+        switch (random.below(9)) {
         case 0: w.restart_master(); break;
         case 1:
             cut = true;
@@ -238,6 +238,15 @@ private:
         case 5:
             cut = true;
             w.restart_router(host.router);
+            break;
+        case 6:
+            host.n->tcp_reads = false;
+            w.later(ms, [this, &host] { w.reads_again(*host.n); });
+            break;
+        case 7:
+            host.n->tcp_takes = random.below(40);
+            host.n->tcp_full_ms = random.below(java ? 100 : 3000); // the Java master waits a second for the next line
+            w.later(ms, [&host] { host.n->tcp_takes = SIZE_MAX; });
             break;
         default:
             if (host.router->outer || !host.router->more_ips.empty()) break;

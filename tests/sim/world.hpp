@@ -530,7 +530,8 @@ private:
 
     void deliver(node &n, uint32_t socket, const gmpunch_address &from, const bytes &data) {
         if (n.dead) return;
-        n.behaves.receive(from, data);
+        uint8_t id = n.behaves.receive(from, data);
+        uint64_t before = counted(n);
         int32_t mine = n.client ? gmpunch_client_input_udp(n.client, now, &from, socket, data.data(), data.size())
                                 : gmpunch_host_input_udp(n.host, now, &from, socket, data.data(), data.size());
         if (mine == GMPUNCH_NOT_MINE) {
@@ -540,8 +541,22 @@ private:
                  "no game packet");
             n.game.push_back(bytes(payload, payload + len));
             n.game_from.push_back(from);
+        } else { // an answer with data is an event; a request for it is answered, or was just before
+            must(counted(n) > before || id == (n.client ? 0xfa : 0xfb), "a datagram is lost without being counted");
         }
         pump(n);
+    }
+
+    // Datagrams of the protocol, good or bad.
+    static uint64_t counted(const node &n) {
+        if (n.client) {
+            gmpunch_client_stats s{};
+            gmpunch_client_get_stats(n.client, &s);
+            return uint64_t(s.knocks_heard) + s.welcomes_heard + s.strangers + s.malformed + s.oversized;
+        }
+        gmpunch_host_stats s{};
+        gmpunch_host_get_stats(n.host, &s);
+        return uint64_t(s.knocks_heard) + s.strangers + s.malformed + s.oversized;
     }
 
     // ---- TCP
