@@ -1,6 +1,6 @@
 // Random worlds by seed: hosts and clients behind routers of all kinds, on lines of all kinds, with masters that restart, lines
-// that break and hosts that move. Checked: what invariants.hpp says at every step; that every client comes to an end in time and
-// says why; that the hosts are registered again once the faults are over; and that those connect of whom theory says so.
+// that break and hosts that move. Checked: what invariants.hpp says at every step; that every client comes to an end in time
+// and says why; that the hosts are registered again once the faults are over; and that those meet of whom theory says so.
 #define DOCTEST_CONFIG_IMPLEMENT
 [[noreturn]] void assertion_failed(const char *what);
 #define GMPUNCH_ASSERT(x) ((x) ? (void)0 : assertion_failed(#x))
@@ -58,8 +58,8 @@ public:
         for (uint32_t i = random.below(4); i > 0; i--) w.later(random.below(20000), [this] { fault(); });
         for (uint32_t i = random.below(3); i > 0; i--) w.later(random.below(30000), [this] { forge(); });
         w.run(40000);
-        // All faults are over. A host finds out within two minutes that its connection is lost; pauses are at most a minute. The
-        // master takes a silent host for gone after 200 s, if another registers from its IP.
+        // All faults are over. A host finds out within two minutes that its connection is lost; pauses are at most a minute.
+        // The master takes a silent host for gone after 200 s, if another registers from its IP.
         w.run(210000);
         check_hosts();
         uint32_t late = random.between(2, 6);

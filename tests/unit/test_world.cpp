@@ -1,5 +1,5 @@
 // Master, hosts and clients together, in virtual time.
-#include "../sim/world.hpp"
+#include "../sim/meeting.hpp"
 
 using namespace sim;
 
@@ -39,22 +39,7 @@ struct session {
                connected(*client);
     }
     // Game data both ways.
-    void check_game() {
-        gmpunch_address server;
-        uint32_t flags = 0;
-        REQUIRE(gmpunch_client_server(client->client, &server, &flags) == GMPUNCH_OK);
-        w.game(*client, server, flags, client->events.back().socket_index, bin("hello"));
-        REQUIRE(w.run([&] { return !host->game.empty(); }, 1000));
-        CHECK(host->game.back() == bin("hello"));
-        uint32_t peer = gmpunch_host_find_peer(host->host, &host->game_from.back());
-        REQUIRE(peer != 0);
-        gmpunch_peer_info info{};
-        REQUIRE(gmpunch_host_peer_info(host->host, peer, &info) == GMPUNCH_OK);
-        size_t before = client->game.size();
-        w.game(*host, info.address, info.flags, info.socket_index, bin("welcome aboard"));
-        REQUIRE(w.run([&] { return client->game.size() > before; }, 1000));
-        CHECK(client->game.back() == bin("welcome aboard"));
-    }
+    void check_game() { REQUIRE(exchange(w, *host, *client)); }
 };
 
 } // namespace
