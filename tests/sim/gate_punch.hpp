@@ -12,7 +12,7 @@
 namespace sim {
 
 class gate_punch : public master_program {
-  public:
+public:
     // How it is scheduled, which differs from run to run.
     struct schedule {
         uint32_t seed = 1;
@@ -21,13 +21,13 @@ class gate_punch : public master_program {
         bool two_entries = false; // an entry that both threads make at once may stay without the connection
     };
     struct host_entry {
-        uint16_t port = 0;                // UDP; 0 until "reg" came
-        uint32_t connection = 0;          // for introductions; 0 until "reg2" came
-        std::array<std::string, 8> data;  // data1 is "<INV>" from each "reg" to the next "reg2"
+        uint16_t port = 0;               // UDP; 0 until "reg" came
+        uint32_t connection = 0;         // for introductions; 0 until "reg2" came
+        std::array<std::string, 8> data; // data1 is "<INV>" from each "reg" to the next "reg2"
         uint64_t made = 0;
     };
     struct registration {
-        uint64_t at; // when it arrived, which is not when it was handled
+        uint64_t at;         // when it arrived, which is not when it was handled
         uint32_t connection; // of a "reg2"; 0 for a UDP "reg"
     };
 
@@ -99,7 +99,7 @@ class gate_punch : public master_program {
         return true;
     }
 
-  private:
+private:
     struct connection {
         std::string ip;
         std::string line;
@@ -114,8 +114,8 @@ class gate_punch : public master_program {
 
     schedule plan;
     uint32_t random;
-    std::map<std::string, host_entry> hosts;        // by IP: one host for each
-    std::map<std::string, uint16_t> client_ports;   // by IP: the next request's
+    std::map<std::string, host_entry> hosts;      // by IP: one host for each
+    std::map<std::string, uint16_t> client_ports; // by IP: the next request's
     std::map<uint32_t, connection> connections;
     uint32_t last_id = 0;
     std::multimap<uint64_t, std::function<void(uint64_t now)>> pending;

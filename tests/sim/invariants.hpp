@@ -26,6 +26,8 @@ public:
         uint32_t knocks_in = 0, welcomes_out = 0, requests_in = 0, answers_out = 0;
     };
 
+    bool of_host = false; // it answers whoever knocks: at most as much as came, until more comes
+
     // Named by the config.
     void name(const gmpunch_address &address) { contacts[key(address)].named = true; }
     // Bytes of the master: an address in them is FF, the IP, NUL, the port.
@@ -52,6 +54,8 @@ public:
         contact &peer = found->second;
         peer.packets_out++;
         peer.bytes_out += len;
+        if (of_host && !peer.named && peer.packets_in == 1 && (peer.packets_out > 1 || peer.bytes_out > peer.bytes_in))
+            if (!said_ip(to)) throw broken("amplifies: more to " + text(to) + " than came from there");
         uint8_t id = id_of(datagram, len);
         peer.welcomes_out += id == 0xfc;
         peer.answers_out += id == 0xfa;
@@ -73,6 +77,12 @@ private:
         size_t start = len >= 12 && datagram[0] == 0xde && datagram[1] == 0xc0 ? 12 : 0;
         if (len == start) return 0;
         return len == start + 1 || datagram[start] == 0xfa ? datagram[start] : 0;
+    }
+    bool said_ip(gmpunch_address address) const { // an introduction is for an IP: a router may give it another port
+        address.port = 0;
+        std::string wanted = '\xff' + text(address) + '\0';
+        auto same = [](uint8_t a, char b) { return a == uint8_t(b); };
+        return std::search(said.begin(), said.end(), wanted.begin(), wanted.end(), same) != said.end();
     }
     bool said_address(const gmpunch_address &address) const {
         gmpunch_address ip = address;

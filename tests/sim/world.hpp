@@ -176,6 +176,7 @@ public:
         std::string master_text = text(master_address);
         config.master = master_text.c_str();
         n.behaves.name(master_address);
+        n.behaves.of_host = true;
         must(gmpunch_host_create(&config, now, &n.host) == GMPUNCH_OK, "no host");
         pump(n);
         return n;
