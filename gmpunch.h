@@ -2081,16 +2081,17 @@ int32_t gmpunch_address_parse(const char *text, uint16_t default_port, gmpunch_a
 /* Text of the IP alone into at least 64 bytes; returns its length. IPv6 as RFC 5952 says. */
 GMPUNCHI_FN size_t gmpunchi_format_ip(const gmpunch_address *address, char *out) {
     static const char hex[] = "0123456789abcdef";
+    const uint8_t *ip = address->ip;
     uint32_t group[8], i, run, best = 8, best_len = 1;
     size_t len = 0;
     if (address->family == 4) {
         for (i = 0; i < 4; i++) {
             if (i) out[len++] = '.';
-            len += gmpunchi_decimal(address->ip[i], out + len);
+            len += gmpunchi_decimal(ip[i], out + len);
         }
         return len;
     }
-    for (i = 0; i < 8; i++) group[i] = (uint32_t)address->ip[2 * i] << 8 | address->ip[2 * i + 1];
+    for (i = 0; i < 8; i++, ip += 2) group[i] = (uint32_t)ip[0] << 8 | ip[1];
     for (i = 0; i < 8; i += run + 1) { /* the longest run of zeros, at least two, becomes "::" */
         for (run = 0; i + run < 8 && group[i + run] == 0; run++) {}
         if (run > best_len) {
@@ -2927,7 +2928,7 @@ GMPUNCHI_FN void gmpunchi_json_digits(gmpunchi_json *json) {
 
 #define GMPUNCHI_JSON_DEPTH 8 /* of arrays and objects in a value that is passed over */
 
-/* Passes over a value of any type. */
+/* Passes over a value of any type. NOLINTNEXTLINE(misc-no-recursion): as deep as GMPUNCHI_JSON_DEPTH */
 GMPUNCHI_FN void gmpunchi_json_skip(gmpunchi_json *json, int32_t depth) {
     char *mark = json->text;
     size_t room = json->text_room;
@@ -8965,7 +8966,7 @@ GMPUNCHI_FN uint32_t gmpunchi_drive_entries(const gmpunchi_drive *drive, gmpunch
     }
     if (drive->tcp != GMPUNCHI_NO_SOCKET) {
         entries[count].fd = (gmpunchi_handle)drive->tcp;
-        entries[count].events = drive->connecting ? POLLOUT : drive->tcp_full ? POLLIN | POLLOUT : POLLIN;
+        entries[count].events = (short)(drive->connecting ? POLLOUT : drive->tcp_full ? POLLIN | POLLOUT : POLLIN);
         index[count++] = GMPUNCHI_NONE;
     }
     for (i = 0; i < count; i++) entries[i].revents = 0;
