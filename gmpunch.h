@@ -4770,8 +4770,9 @@ GMPUNCHI_FN gmpunch_host *gmpunchi_host_layout(gmpunchi_arena *arena, const gmpu
                                                void **extra_memory) {
     gmpunch_host *host = (gmpunch_host *)gmpunchi_arena_take(arena, sizeof(gmpunch_host));
     gmpunch_host sizing;
-    gmpunch_host *to = host ? host : &sizing;
+    gmpunch_host *to = host;
     memset(&sizing, 0, sizeof sizing);
+    if (!to) to = &sizing;
     to->peer = (gmpunchi_peer *)gmpunchi_arena_take(arena, config->max_peers * sizeof *to->peer);
     gmpunchi_map_layout(&to->peer_map, arena, config->max_peers);
     gmpunchi_map_layout(&to->direct_map, arena, config->max_peers);
@@ -6053,6 +6054,7 @@ GMPUNCHI_FN void gmpunchi_out_enter(gmpunch_master *master, uint32_t index, uint
                              index);
     connection->out = out;
     if (out >= GMPUNCHI_OUT_READY)
+        /* cppcheck-suppress arrayIndexOutOfBoundsCond ; it takes GMPUNCHI_OUTS for 6 and out for 7 */
         gmpunchi_list_append(&master->out[out], &master->connection, offsetof(gmpunchi_connection, out_link), index);
     if (out == GMPUNCHI_OUT_COOLING && connection->messages) master->cooling_messages++;
 }
