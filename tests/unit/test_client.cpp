@@ -197,6 +197,25 @@ TEST_CASE("client: nobody can be answered at port 0") {
         if (t.kind == GMPUNCH_TRANSMIT_UDP) CHECK(t.to.port != 0);
 }
 
+TEST_CASE("client: late welcomes from another port of the host change nothing, and nothing waits to be sent") {
+    fixture f;
+    f.find();
+    f.now = gmpunch_client_next_deadline(f.client);
+    gmpunch_client_tick(f.client, f.now); // knocks wait, and are not fetched before the welcome is here
+    f.out.clear();
+    f.out_data.clear();
+    REQUIRE(gmpunch_client_input_udp(f.client, f.now, &f.server, 0, welcome.data(), welcome.size()) == GMPUNCH_CONSUMED);
+    f.drain();
+    CHECK(f.stage() == GMPUNCH_STAGE_CONNECTED);
+    CHECK(f.sent(GMPUNCH_TRANSMIT_UDP, knock) == 0);
+    const size_t events = f.events.size();
+    CHECK(f.udp(address("198.51.100.7:6612"), welcome) == GMPUNCH_CONSUMED);
+    CHECK(f.udp(address("198.51.100.7:6612"), knock) == GMPUNCH_CONSUMED);
+    CHECK(f.events.size() == events);
+    CHECK(text(f.last().address) == "198.51.100.7:6611");
+    CHECK(f.stats().welcomes_heard == 1);
+}
+
 TEST_CASE("client: knocks every interval; also where the host's knock came from") {
     fixture f;
     f.find();

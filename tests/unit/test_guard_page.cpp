@@ -436,12 +436,17 @@ TEST_CASE("guard page: lists to a lobby that lives in exactly its memory") {
         gmpunch_lobby_config config{};
         config.master = "203.0.113.1";
         config.max_entry = 1024;
+        config.filter[0] = config.filter[7] = "a filter of its length";
+        config.sort_by = 8;
+        config.limit = 4294967294u;
         config.memory_size = gmpunch_lobby_memory_size(&config, 0);
         config.memory = memory.last(config.memory_size);
         role<gmpunch_lobby> lobby{gmpunch_lobby_next_transmit, gmpunch_lobby_next_event};
         REQUIRE(gmpunch_lobby_create(&config, start, &lobby.self) == GMPUNCH_OK);
         lobby.drain(out);
         REQUIRE(gmpunch_lobby_tcp_opened(lobby.self, start, lobby.connection) == GMPUNCH_OK);
+        lobby.drain(out); // the whole request
+        if (out.text.find("4294967294\n") == out.text.npos) FAIL(out.text);
         for (size_t at = 0; at < len;) {
             int32_t taken = gmpunch_lobby_tcp_data(lobby.self, start, lobby.connection, data + at, len - at);
             out << taken;

@@ -237,6 +237,32 @@ TEST_CASE("host: each knock gets exactly one welcome, and a peer is added once")
     CHECK(f.count(GMPUNCH_EVENT_JOINED) == 1);
 }
 
+TEST_CASE("host: a datagram that is cut off is nobody's, and counted") {
+    fixture f;
+    bytes cut = with_header(bin("hello"));
+    cut.pop_back();
+    CHECK(f.udp(f.a, cut) == GMPUNCH_CONSUMED);
+    CHECK(f.stats().malformed == 1);
+    CHECK(f.udp(f.a, with_header(bin("hello"))) == GMPUNCH_NOT_MINE);
+}
+
+TEST_CASE("host: fields that an event does not name are 0") {
+    fixture f;
+    f.registered();
+    const bytes knock = with_header(bin("\xfd"));
+    REQUIRE(gmpunch_host_input_udp(f.host, f.now, &f.a, 0, knock.data(), knock.size()) == GMPUNCH_CONSUMED);
+    gmpunch_event event, zero{};
+    memset(&event, 0xff, sizeof event);
+    REQUIRE(gmpunch_host_next_event(f.host, &event) == 1);
+    CHECK(event.type == GMPUNCH_EVENT_JOINED);
+    CHECK(event.peer != 0);
+    zero.type = event.type;
+    zero.peer = event.peer;
+    zero.address = f.a;
+    zero.how = event.how;
+    CHECK(memcmp(&event, &zero, sizeof event) == 0);
+}
+
 TEST_CASE("host: peers are told apart, found by id and address, and ids are not used again") {
     gmpunch_host_config config = fixture::config();
     config.max_peers = 2;

@@ -928,6 +928,22 @@ TEST_CASE("master: of events that nobody fetches the oldest are dropped") {
     for (uint32_t i = dropped; i < 100; i++) CHECK(text(w.events[i - dropped].other) == ip_text(0xc6336400 + i));
 }
 
+TEST_CASE("master: a connection from nowhere is refused, and time does not begin before the master") {
+    fields config = with(&fields::idle_timeout_ms, 60000);
+    gmpunch_master *master = nullptr;
+    REQUIRE(gmpunch_master_create(&config, 1000000, &master) == GMPUNCH_OK);
+    gmpunch_address from = address(C, 1);
+    uint32_t id = 7;
+    for (uint8_t family : {uint8_t(0), uint8_t(5)}) {
+        from.family = family;
+        CHECK(gmpunch_master_tcp_accepted(master, 1000000, &from, &id) == GMPUNCH_ERR_ADDRESS);
+    }
+    from.family = 4;
+    REQUIRE(gmpunch_master_tcp_accepted(master, 0, &from, &id) == GMPUNCH_OK);
+    CHECK(gmpunch_master_next_deadline(master) == 1060000);
+    gmpunch_master_close(master);
+}
+
 TEST_CASE("master: NULL, structs of other sizes, configs out of range") {
     world w;
     gmpunch_master *m = w.master, *none = nullptr;

@@ -2006,3 +2006,59 @@ TEST_CASE("sockets: a client that hears knocks but no welcome tries another sour
     CHECK(single.find(GMPUNCH_EVENT_FAILED)->reason == GMPUNCH_REASON_HOST_ONE_WAY);
     CHECK(single.stats().sockets_used == 1);
 }
+
+TEST_CASE("sockets: an address in the system's form and back") {
+    struct sockaddr_storage system;
+    gmpunch_address back;
+    for (const char *each : {"1.2.3.4:5", "255.255.255.255:65535", "[2001:db8::1]:80", "[fe80::1%7]:6510"}) {
+        const gmpunch_address given = address(each);
+        CHECK(gmpunchi_to_sockaddr(&given, given.family, &system) ==
+              (given.family == 6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in)));
+        gmpunchi_from_sockaddr(&system, &back);
+        CHECK(text(back) == each);
+    }
+    const gmpunch_address v4 = address("1.2.3.4:5"), v6 = address("[2001:db8::1]:80");
+    REQUIRE(gmpunchi_to_sockaddr(&v4, 6, &system) == sizeof(struct sockaddr_in6)); // mapped, for an IPv6 socket
+    CHECK(system.ss_family == AF_INET6);
+    gmpunchi_from_sockaddr(&system, &back);
+    CHECK(text(back) == "1.2.3.4:5");
+    CHECK(gmpunchi_to_sockaddr(&v6, 4, &system) == 0);
+    memset(&system, 0, sizeof system); // neither
+    gmpunchi_from_sockaddr(&system, &back);
+    CHECK(back.family == 0);
+}
+
+TEST_CASE("sockets: a datagram that is too long for UDP is not sent, and that is said") {
+    const gmpunch_address loopback = address("127.0.0.1");
+    uint8_t family = 0;
+    uintptr_t opened = gmpunchi_socket_open_bound(&loopback, 0, SOCK_DGRAM, &family);
+    REQUIRE(opened != GMPUNCHI_NO_SOCKET);
+    CHECK(family == 4);
+    gmpunch_address self;
+    REQUIRE(gmpunchi_socket_local(opened, &self, nullptr) == GMPUNCH_OK);
+    const bytes payload(65508, 'x'); // one more than IPv4 can carry
+    int32_t os_error = 0;
+    CHECK(gmpunchi_udp_send(opened, family, &self, nullptr, 0, payload.data(), payload.size(), &os_error) ==
+          GMPUNCH_ERR_TOO_LONG);
+    CHECK(os_error != 0);
+    const gmpunch_address v6 = address("[::1]:1");
+    CHECK(gmpunchi_udp_send(opened, family, &v6, nullptr, 0, "x", 1, &os_error) == GMPUNCH_ERR_ADDRESS_NOT_HERE);
+    gmpunchi_socket_close(&opened);
+    CHECK(opened == GMPUNCHI_NO_SOCKET);
+}
+
+TEST_CASE("sockets: what a loop of the application is to wait for") {
+    gmpunchi_pollfd entry{};
+    gmpunch_wait wait{};
+    wait.reserved = 1;
+    entry.events = POLLIN;
+    gmpunchi_wait_from(&wait, &entry);
+    CHECK(wait.events == GMPUNCH_WAIT_READ);
+    CHECK(wait.reserved == 0);
+    entry.events = POLLOUT;
+    gmpunchi_wait_from(&wait, &entry);
+    CHECK(wait.events == GMPUNCH_WAIT_WRITE);
+    entry.events = POLLIN | POLLOUT;
+    gmpunchi_wait_from(&wait, &entry);
+    CHECK(wait.events == (GMPUNCH_WAIT_READ | GMPUNCH_WAIT_WRITE));
+}
