@@ -86,14 +86,6 @@ def changes(code, start, end):
         yield "return", match.start(1), match.end(1), "1" if value in ("0", "NULL", "GMPUNCH_OK") else "0"
 
 
-def rooms(text):
-    """Each room of the implementation: name, start, end."""
-    marks = list(re.finditer(r"^/\* >>(\w+) =+ \*/$", text[text.index("#define GMPUNCH_IMPLEMENTATION_DONE"):], re.M))
-    base = text.index("#define GMPUNCH_IMPLEMENTATION_DONE")
-    ends = [base + mark.start() for mark in marks[1:]] + [len(text)]
-    return [(mark.group(1), base + mark.start(), end) for mark, end in zip(marks, ends)]
-
-
 class Mutant:
     def __init__(self, text, function, room, change):
         self.kind, start, end, new = change
@@ -112,7 +104,7 @@ def choose(text, chance):
     """All mutants in the order in which they are tried: rooms by their size, in each room the kinds in turn."""
     code, queues = masked(text), []
     functions = split.functions(text)
-    for room, start, end in rooms(text):
+    for room, start, end in split.rooms(text):
         kinds = {}
         for function in functions:
             if start <= function.start() < end:

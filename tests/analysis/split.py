@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Splits gmpunch.h into DIRECTORY/library.c and DIRECTORY/declarations.h: split.py DIRECTORY
+"""Splits gmpunch.h: split.py DIRECTORY writes library.c, declarations.h, and ROOM.c for each of its rooms.
 
 library.c is the implementation with its private functions visible; declarations.h is gmpunch.h without the bodies of its
 functions. Test files that include declarations.h first (-include) share one library instead of each having its own: coverage
-counts each line once, and a changed library is one file to compile.
+counts each line once, and a changed library is one file to compile. ROOM.c has the bodies of one room only, for what is too
+slow for the whole. Line numbers are those of gmpunch.h.
 """
 import pathlib
 import re
@@ -21,14 +22,25 @@ def functions(text):
     return list(FUNCTION.finditer(text, text.index("#define GMPUNCH_IMPLEMENTATION_DONE")))
 
 
+def rooms(text):
+    """The rooms of the implementation, as its comments divide it: name, start, end."""
+    base = text.index("#define GMPUNCH_IMPLEMENTATION_DONE")
+    marks = list(re.compile(r"^/\* >>(\w+) =+ \*/$", re.M).finditer(text, base))
+    return [(mark.group(1), mark.start(), following.start() if following else len(text))
+            for mark, following in zip(marks, [*marks[1:], None])]
+
+
 def library(text):
     return f'#define GMPUNCH_IMPLEMENTATION\n#line 1 "{HEADER}"\n' + PRIVATE.sub("#define GMPUNCHI_FN", text)
 
 
-def declarations(text):
-    parts, end = ["#define GMPUNCH_IMPLEMENTATION\n"], 0
+def declarations(text, room=(None, 0, 0)):
+    """Without the bodies of the functions, but those of the room."""
+    parts, end = [f'#define GMPUNCH_IMPLEMENTATION\n#line 1 "{HEADER}"\n'], 0
     for function in functions(text):
-        parts += [text[end:function.start()], function.group(1), ";"]
+        if room[1] <= function.start() < room[2]:
+            continue
+        parts += [text[end:function.start()], function.group(1), ";", "\n" * function.group()[len(function.group(1)):].count("\n")]
         end = function.end()
     return PRIVATE.sub("#define GMPUNCHI_FN extern", "".join(parts) + text[end:])
 
@@ -41,5 +53,8 @@ def write(path, text):
 
 if __name__ == "__main__":
     DIRECTORY = pathlib.Path(sys.argv[1])
-    write(DIRECTORY / "library.c", library(HEADER.read_text()))
-    write(DIRECTORY / "declarations.h", declarations(HEADER.read_text()))
+    TEXT = HEADER.read_text()
+    write(DIRECTORY / "library.c", library(TEXT))
+    write(DIRECTORY / "declarations.h", declarations(TEXT))
+    for ROOM in rooms(TEXT):
+        write(DIRECTORY / f"{ROOM[0]}.c", declarations(TEXT, ROOM))

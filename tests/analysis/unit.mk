@@ -4,7 +4,7 @@ root := $(abspath $(dir $(lastword $(MAKEFILE_LIST)))../..)
 objects := $(patsubst $(root)/tests/unit/%.cpp,$(OUT)/%.o,$(wildcard $(root)/tests/unit/*.cpp))
 
 $(OUT)/unit: $(OUT)/library.o $(objects)
-	$(CXX) $(FLAGS) -o $@ $^
+	$(CXX) $(FLAGS) $(LIBRARY_FLAGS) -o $@ $^
 
 $(OUT)/library.o: $(OUT)/library.c
 	$(CC) -std=c99 $(FLAGS) $(LIBRARY_FLAGS) -c -o $@ $<
