@@ -40,7 +40,8 @@ def declarations(text, room=(None, 0, 0)):
     for function in functions(text):
         if room[1] <= function.start() < room[2]:
             continue
-        parts += [text[end:function.start()], function.group(1), ";", "\n" * function.group()[len(function.group(1)):].count("\n")]
+        lines = text.count("\n", function.end(1), function.end())
+        parts += [text[end:function.start()], function.group(1), ";", "\n" * lines]
         end = function.end()
     return PRIVATE.sub("#define GMPUNCHI_FN extern", "".join(parts) + text[end:])
 
