@@ -2012,13 +2012,13 @@ TEST_CASE("sockets: an address in the system's form and back") {
     gmpunch_address back;
     for (const char *each : {"1.2.3.4:5", "255.255.255.255:65535", "[2001:db8::1]:80", "[fe80::1%7]:6510"}) {
         const gmpunch_address given = address(each);
-        CHECK(gmpunchi_to_sockaddr(&given, given.family, &system) ==
+        CHECK(size_t(gmpunchi_to_sockaddr(&given, given.family, &system)) ==
               (given.family == 6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in)));
         gmpunchi_from_sockaddr(&system, &back);
         CHECK(text(back) == each);
     }
     const gmpunch_address v4 = address("1.2.3.4:5"), v6 = address("[2001:db8::1]:80");
-    REQUIRE(gmpunchi_to_sockaddr(&v4, 6, &system) == sizeof(struct sockaddr_in6)); // mapped, for an IPv6 socket
+    REQUIRE(size_t(gmpunchi_to_sockaddr(&v4, 6, &system)) == sizeof(struct sockaddr_in6)); // mapped, for an IPv6 socket
     CHECK(system.ss_family == AF_INET6);
     gmpunchi_from_sockaddr(&system, &back);
     CHECK(text(back) == "1.2.3.4:5");
