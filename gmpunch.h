@@ -3266,8 +3266,8 @@ typedef struct gmpunchi_liveness {
     uint64_t since, sent_at, heard_at, probe_at; /* connected, last sent, last heard, last probe */
     uint8_t first_probes;                        /* left */
     uint8_t answers;
-    uint8_t knocks; /* at a host: heard since the last probe */
-    uint8_t reserved;
+    uint8_t knocks;        /* at a host: heard since the last probe */
+    uint8_t later;         /* the first probe counts from probe_at, not from since */
     uint32_t data_wait_ms; /* at a host: data requests are ignored until `since` + this */
 } gmpunchi_liveness;
 
@@ -3277,12 +3277,20 @@ GMPUNCHI_FN void gmpunchi_liveness_start(gmpunchi_liveness *live, uint64_t now) 
     live->first_probes = GMPUNCHI_FIRST_PROBES;
 }
 
+/* Only now it may be probed: once its knocks are over, which are no answers. */
+GMPUNCHI_FN void gmpunchi_liveness_restart(gmpunchi_liveness *live, uint64_t now) {
+    live->probe_at = now;
+    live->knocks = UINT8_MAX;
+    live->later = 1;
+}
+
 /* When a knock is due: to learn whether the peer answers, to keep the mapping, or because the peer is overdue. */
 GMPUNCHI_FN uint64_t gmpunchi_liveness_due(const gmpunchi_liveness *live, uint32_t interval) {
     uint64_t due = gmpunchi_after(live->sent_at, interval), probe;
     if (live->first_probes && !live->answers) { /* one after the other, also where nothing ran for a while */
-        probe = live->first_probes == GMPUNCHI_FIRST_PROBES ? live->since + GMPUNCHI_FIRST_PROBE_MS
-                                                            : live->probe_at + GMPUNCHI_PROBE_PAUSE_MS;
+        probe = live->first_probes < GMPUNCHI_FIRST_PROBES
+                    ? live->probe_at + GMPUNCHI_PROBE_PAUSE_MS
+                    : (live->later ? live->probe_at : live->since) + GMPUNCHI_FIRST_PROBE_MS;
         due = gmpunchi_earlier(due, probe);
     }
     if (live->answers) {
@@ -4888,6 +4896,7 @@ GMPUNCHI_FN int32_t gmpunchi_host_input_peer(gmpunch_host *host, uint32_t slot, 
     peer->socket_index = (uint8_t)socket_index;
     if (peer->unconfirmed && (id != GMPUNCHI_ID_KNOCK || now >= peer->live.since + GMPUNCHI_FIRST_PROBE_MS)) {
         gmpunchi_host_peer_confirmed(host, slot);
+        if (peer->direct) gmpunchi_liveness_restart(&peer->live, now);
         gmpunchi_host_sweep_by(host, gmpunchi_peer_due(host, peer));
     }
     if (id == GMPUNCHI_ID_KNOCK) {
