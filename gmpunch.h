@@ -5658,12 +5658,12 @@ int32_t gmpunch_lobby_get_stats(const gmpunch_lobby *lobby, gmpunch_lobby_stats 
                                             from an older connection */
 #define GMPUNCHI_PORT_ALIVE_MS 30000u /* a host's port from which something came so recently is not exchanged */
 #define GMPUNCHI_HOST_STALE_MS \
-    200000u                          /* a host silent for longer gives way to another at the same IP; classic hosts
+    200000u                     /* a host silent for longer gives way to another at the same IP; classic hosts
                                             send a sign of life every three minutes */
-#define GMPUNCHI_COUNTERS 8192u      /* of each row of counters */
-#define GMPUNCHI_RATE_BURST_MS 2000u /* the commands of so long may come at once */
-#define GMPUNCHI_LOBBY_COST 10u      /* a list that must be made, in commands */
-#define GMPUNCHI_MASTER_LINES 12u    /* of the longest command */
+#define GMPUNCHI_COUNTERS 8192u /* of each row of counters */
+#define GMPUNCHI_RATE_BURST_US UINT64_C(2000000) /* the commands of so long may come at once */
+#define GMPUNCHI_LOBBY_COST 10u                  /* a list that must be made, in commands */
+#define GMPUNCHI_MASTER_LINES 12u                /* of the longest command */
 #define GMPUNCHI_MASTER_NAME_MAX 255u
 #define GMPUNCHI_LOBBY_KEPT 4u /* lists kept for the next request like them */
 #define GMPUNCHI_LOBBY_FRESH_MS \
@@ -6044,7 +6044,7 @@ GMPUNCHI_FN int32_t gmpunchi_commands_are_fast(gmpunch_master *master, const gmp
     cost = 1000000u / master->config.max_commands_per_second * commands;
     gmpunchi_counters(master, ip, sizeof ip->ip, slot);
     until = gmpunchi_earlier(master->commands_until[0][slot[0]], master->commands_until[1][slot[1]]);
-    if (until > now && until - now + cost > GMPUNCHI_RATE_BURST_MS * 1000u) return 1;
+    if (until > now && until - now + cost > GMPUNCHI_RATE_BURST_US) return 1;
     for (row = 0; row < 2; row++) {
         uint64_t *counter = &master->commands_until[row][slot[row]];
         *counter = (*counter > now ? *counter : now) + cost;
@@ -9550,10 +9550,10 @@ GMPUNCHI_FN int32_t gmpunchi_net_one_gone(int32_t error) {
     case GMPUNCHI_NET_ERROR(ETIMEDOUT):
     case GMPUNCHI_NET_ERROR(ENETDOWN):
     case GMPUNCHI_NET_ERROR(ENETUNREACH):
-    case GMPUNCHI_NET_ERROR(EHOSTUNREACH): return 1;
 #if !defined(_WIN32)
-    case EPROTO: return 1;
+    case EPROTO:
 #endif
+    case GMPUNCHI_NET_ERROR(EHOSTUNREACH): return 1;
     default: return 0;
     }
 }
