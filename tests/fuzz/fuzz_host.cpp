@@ -8,7 +8,8 @@ namespace {
 // What one address sent and was sent.
 struct traffic {
     uint64_t knocks = 0, requests = 0, in = 0;
-    uint64_t welcomes = 0, answers = 0, welcome_bytes = 0;
+    uint64_t welcomes = 0, answers = 0, welcome_bytes = 0, knocked = 0;
+    bool introduced = false; // by the master
 };
 
 class session {
@@ -90,7 +91,12 @@ private:
         of.requests += len == 1 && *payload == GMPUNCHI_ID_DATA_REQUEST;
     }
 
-    // Nobody is welcomed or told more often than it asked for, and no welcome is more than what came.
+    bool is_introduced(const gmpunch_address &to) const {
+        return gmpunchi_host_find_introduction(m.made, &to, 0) != GMPUNCHI_NONE;
+    }
+
+    // Nobody is sent anything who did not ask for it, or was named by the master. Nobody is welcomed or told more often than
+    // it asked, no welcome is more than what came, and who was not introduced is not knocked at faster than to keep alive.
     bool transmit() {
         gmpunch_transmit t;
         if (!m.transmit(t)) return false;
@@ -101,6 +107,7 @@ private:
         EXPECT(gmpunch_datagram_decode(m.last.data(), m.last.size(), 0, &payload, &len, nullptr) == GMPUNCH_OK && len);
         const char *strings[GMPUNCH_DATA_STRINGS];
         traffic &of = known[fuzz::text(t.to)];
+        of.introduced = of.introduced || is_introduced(t.to);
         if (*payload == GMPUNCHI_ID_WELCOME) {
             EXPECT(len == 1 && ++of.welcomes <= of.knocks);
             of.welcome_bytes += m.last.size();
@@ -108,10 +115,12 @@ private:
         } else if (*payload == GMPUNCHI_ID_DATA) {
             EXPECT(gmpunchi_decode_data(payload, len, strings) == GMPUNCH_OK && ++of.answers <= of.requests);
         } else if (*payload == GMPUNCHI_ID_KNOCK) {
-            EXPECT(len == 1);
+            uint32_t interval = std::min(m.made->config.keepalive_interval_ms, uint32_t(GMPUNCHI_PROBE_PAUSE_MS));
+            EXPECT(len == 1 && (of.introduced || ++of.knocked <= of.knocks + (m.now - 1000) / interval));
         } else {
             uint8_t command = gmpunchi_decode_master_datagram(m.last.data(), m.last.size());
             EXPECT(command == GMPUNCHI_COMMAND_REG || (len == 6 && std::memcmp(payload, "ping\n", 6) == 0));
+            EXPECT(gmpunchi_host_is_master(m.made, &t.to));
         }
         return true;
     }

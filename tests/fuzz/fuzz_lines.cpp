@@ -53,10 +53,11 @@ struct expected {
             part++;
             value = -1;
         }
-        if (!good) lines_ignored++;
-        else if (version[0] < 1 || (version[0] == 1 && (version[1] < 2 || (version[1] == 2 && version[2] < 0))))
-            closed = closed_version = 1;
-        else registrations++;
+        bool low = version[0] < 1 || (version[0] == 1 && (version[1] < 2 || (version[1] == 2 && version[2] < 0)));
+        lines_ignored += !good;
+        registrations += good && !low;
+        closed_version += good && low;
+        closed = closed_version != 0;
     }
     void read(const bytes &all, size_t max_line) {
         static const std::map<std::string, size_t> commands = {{"reg", 0},     {"reg2", 9},        {"connect", 1},
@@ -69,7 +70,10 @@ struct expected {
             if (all[i] == '\n' && i && all[i - 1] == '\r') continue;
             if (all[i] != '\n' && all[i] != '\r') {
                 if (all[i] < 0x20 || all[i] == 0x7f) continue;
-                if (line.size() == max_line) closed = closed_line = 1;
+                if (line.size() == max_line) {
+                    closed_line++;
+                    closed = true;
+                }
                 line += char(all[i]);
                 continue;
             }

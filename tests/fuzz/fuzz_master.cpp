@@ -94,23 +94,59 @@ void step(fuzz::master_machine &m, fuzz::script &in) {
     }
 }
 
-// Everybody reads, and time passes: every question was answered, or its connection closed.
-void settle(fuzz::master_machine &m) {
-    gmpunch_transmit t;
-    m.heap.refuse = 0;
-    for (int turn = 0; turn < 3; turn++) {
-        for (auto &link : m.links)
-            if (link.second.blocked) m.writable(link.first);
-        while (m.transmit(t))
-            if (t.kind == GMPUNCH_TRANSMIT_TCP_SEND) m.took(t.connection, m.last.size(), false);
-        m.now += turn == 0 ? m.made->config.hold_ms : m.made->config.introduction_gap_ms;
-        m.ticked();
+// What must be so inside: whoever has something to send is in the list that sends it.
+void check(const fuzz::master_machine &m) {
+    m.check();
+    const gmpunch_master *master = m.made;
+    uint32_t cooling = 0, listed = 0;
+    uint64_t data = 0, messages = 0;
+    for (uint32_t i = 0; i < master->connection.touched; i++) {
+        const gmpunchi_connection *c = gmpunchi_connection_at(master, i);
+        if (!c->generation) continue;
+        messages += c->messages;
+        listed += c->data != nullptr;
+        data += c->data ? c->data_size : 0;
+        cooling += c->out == GMPUNCHI_OUT_COOLING && c->messages;
+        EXPECT(!c->data || c->is_host);
+        if (c->out == GMPUNCHI_OUT_NONE) EXPECT(c->messages == 0);
+        if (c->out == GMPUNCHI_OUT_READY || c->out == GMPUNCHI_OUT_MAKING) EXPECT(c->messages > 0);
+        if (c->out == GMPUNCHI_OUT_BLOCKED) EXPECT(c->messages > 0 && c->stalled);
     }
+    EXPECT(cooling == master->cooling_messages && listed == master->stats.listed && data == master->stats.data_bytes);
+    EXPECT(messages == master->message.count);
+}
+
+void drain(fuzz::master_machine &m) {
+    gmpunch_transmit t;
     while (m.transmit(t))
         if (t.kind == GMPUNCH_TRANSMIT_TCP_SEND) m.took(t.connection, m.last.size(), false);
-    EXPECT(m.stats().requests == 0 || m.made->config.hold_ms == GMPUNCH_NEVER);
-    EXPECT(m.stats().connections == m.links.size());
-    m.check();
+}
+
+// Everybody reads, and time passes: every question was answered, or its connection closed.
+void settle(fuzz::master_machine &m) {
+    const gmpunch_master_config &config = m.made->config;
+    m.heap.refuse = 0;
+    for (auto &link : m.links)
+        if (link.second.blocked) m.writable(link.first);
+    drain(m);
+    m.now += config.hold_ms;
+    m.ticked();
+    drain(m);
+    for (int turn = 0; m.made->message.count; turn++) { // introductions leave one by one
+        EXPECT(turn < 1000 && config.introduction_gap_ms != GMPUNCH_NEVER);
+        m.now += config.introduction_gap_ms;
+        m.ticked();
+        drain(m);
+    }
+    check(m);
+    gmpunch_master_stats s = m.stats();
+    EXPECT(s.connections == m.links.size());
+    if (config.hold_ms == GMPUNCH_NEVER) return;
+    EXPECT(s.requests == 0);
+    if (s.accepted != m.links.size() || s.refused_messages) return; // who left was not answered
+    EXPECT(s.requested == s.introductions + s.portless + s.not_found);
+    EXPECT(m.answers[GMPUNCHI_ID_NOT_FOUND] == s.not_found);
+    EXPECT(m.answers[GMPUNCHI_ID_FOUND] == 2 * s.introductions + s.portless);
 }
 
 } // namespace
@@ -124,7 +160,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len) {
     if (!m.start(config)) return 0;
     while (!in.done()) {
         step(m, in);
-        m.check();
+        check(m);
     }
     settle(m);
     return 0;

@@ -261,6 +261,7 @@ public:
     gmpunch_master_config config = gmpunch_master_config();
     uint64_t now = 1000;
     std::map<uint32_t, link> links;
+    std::map<uint8_t, uint64_t> answers; // whole messages that the peers took, by id
     memory heap;
 
     master_machine() = default;
@@ -340,6 +341,7 @@ public:
         to.blocked = taken < last.size();
         if (to.blocked) return;
         check_answer(to.message);
+        answers[to.message[0]]++;
         to.message.clear();
     }
 
