@@ -128,7 +128,7 @@ Each answer leaves in one send, because a GameMaker game takes one TCP read for 
 leave with a gap between; a host that sends "reg" and then "reg2" on one connection says by it that it reads a stream.
 
 In a list < > & = ' are written as \u003c \u003e \u0026 \u003d \u0027, control characters as \u00xx, what is no UTF-8 as
-U+FFFD. Hosts with equal sort strings are in the order of their registration.
+U+FFFD. Hosts with equal sort strings are in the order of their registration; where it sorts descending, the last is first.
 
 A published description of the protocol is the page "Protocol" of the GMnet PUNCH manual.
 
