@@ -210,7 +210,7 @@ private:
         case 2: drain(); break;
         case 3: events(); break;
         case 4: m.set_masters(in); break;
-        default: m.system(in, in.from_master());
+        default: m.system(in, in.below(2) ? in.list() : in.from_master());
         }
     }
 };

@@ -57,6 +57,18 @@ void send(fuzz::master_machine &m, fuzz::script &in) {
     }
 }
 
+// Many at once, each from its own address, all saying the same.
+void crowd(fuzz::master_machine &m, fuzz::script &in) {
+    uint32_t count = in.below(128);
+    fuzz::bytes said = in.to_master(), datagram = in.datagram();
+    for (uint32_t i = 0; i < count; i++) {
+        gmpunch_address from = fuzz::address(("10.2.3." + std::to_string(i)).c_str(), 7000);
+        uint32_t id = m.accept(from);
+        m.udp(from, datagram);
+        if (id) m.receive(id, said);
+    }
+}
+
 void step(fuzz::master_machine &m, fuzz::script &in) {
     uint32_t id = 0;
     gmpunch_event e;
@@ -64,8 +76,8 @@ void step(fuzz::master_machine &m, fuzz::script &in) {
     case 0:
     case 1:
     case 2: m.udp(in.address(), in.datagram()); break;
-    case 3:
-    case 4: m.accept(in.address()); break;
+    case 3: m.accept(in.address()); break;
+    case 4: crowd(m, in); break;
     case 5:
         if ((id = some(m, in)) != 0) m.drop(id, int32_t(in.below(2)) * 104);
         break;

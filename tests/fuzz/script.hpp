@@ -204,7 +204,7 @@ public:
         if (picks & 16) alter(payload);
         if (picks & 32) return payload;
         uint8_t header[GMPUNCH_DATAGRAM_HEADER_SIZE];
-        gmpunchi_encode_datagram_header(header, payload.size() + (picks >= 240 ? byte() : 0u));
+        gmpunchi_encode_datagram_header(header, payload.size() + ((picks & 0xe0) == 0xc0 ? byte() : 0u));
         payload.insert(payload.begin(), header, header + sizeof header);
         return payload;
     }
