@@ -26,18 +26,20 @@ public:
         for (uint32_t i = 0; i < GMPUNCH_DATA_STRINGS; i++) config.data[i] = data[i].c_str();
         const char *const masters[] = {nullptr, "203.0.113.1", "master.example:6510"};
         config.master = masters[in.below(3)];
-        if (!m.start(config, in.below(2) == 0)) return;
+        uint8_t picks = in.byte();
+        if (!m.start(config, !(picks & 1))) return;
         while (!in.done()) {
             step();
             check();
         }
-        // Time without end: whoever is silent leaves, and with the kicks over the places are free again.
-        for (int turn = 0; turn < 50; turn++) {
+        if (picks & 2) return; // it may be closed at any time
+        for (int turn = 0; turn < 20; turn++) {
             m.to_deadline();
             drain();
             events();
             check();
         }
+        empty();
     }
 
 private:
@@ -144,6 +146,36 @@ private:
             EXPECT(gmpunch_host_peer_info(m.made, id, &info) == GMPUNCH_OK && info.peer == id);
             EXPECT(gmpunch_host_find_peer(m.made, &info.address) == id);
         }
+    }
+
+    // After a silence that is long enough nobody is left, and all places are free again.
+    void empty() {
+        const gmpunch_host_config &config = m.made->config;
+        uint64_t longest = 0;
+        for (uint32_t ms :
+             {config.idle_timeout_ms, config.peer_timeout_ms, config.kick_ms, config.introduction_timeout_ms}) {
+            if (ms == GMPUNCH_NEVER) return;
+            longest = std::max<uint64_t>(longest, ms);
+        }
+        m.pass(longest);
+        m.ticked();
+        drain();
+        events();
+        EXPECT(peers.empty() && m.made->stats.introductions == 0);
+        uint32_t places = 0;
+        for (uint32_t i = m.made->introduction_free; i != GMPUNCHI_NONE; i = m.made->introduction[i].next_free) places++;
+        EXPECT(places == config.max_introductions);
+        if (config.require_mediation) return;
+        for (uint32_t i = 0; i < config.max_peers; i++) {
+            gmpunch_address from = fuzz::address("10.9.8.7", uint16_t(1000 + i));
+            uint8_t knock = GMPUNCHI_ID_KNOCK;
+            EXPECT(gmpunch_host_input_udp(m.made, m.now, &from, 0, &knock, 1) == GMPUNCH_CONSUMED);
+            known[fuzz::text(from)].knocks++;
+            known[fuzz::text(from)].in++;
+        }
+        EXPECT(m.made->stats.peers == config.max_peers);
+        drain();
+        events();
     }
 
     void step() {
