@@ -5,7 +5,7 @@
 
 namespace {
 
-enum { u8, s8, u16, s16, u32, s32, u64, s64, f16, f32, f64, boolean, string, text, raw, kinds };
+enum : uint32_t { u8, s8, u16, s16, u32, s32, u64, s64, f16, f32, f64, boolean, string, text, raw, kinds };
 
 struct value {
     uint32_t kind;
