@@ -8,7 +8,7 @@ usage() {
 Usage: tests/run.sh [--all | --others | --deep]
 
   (nothing)  gcc with AddressSanitizer and UndefinedBehaviorSanitizer; what needs tools that are not here is skipped
-  --all      that with all tools, clang with sanitizers, a release build, and other machines: 32-bit Linux, s390x (qemu),
+  --all      that with all tools, clang with sanitizers, an optimised build with poll, and other machines: 32-bit Linux, s390x (qemu),
              Windows x64 (mingw-w64 and wine) and x86 (built only), musl (static), macOS (built only, zig)
   --others   what --all adds
   --deep     100,000 random sessions, each fuzzer for a minute, coverage, static analysis, MemorySanitizer, valgrind, and a
@@ -189,29 +189,32 @@ sanitized_gcc() {
 
 sanitized_clang() {
     need clang || { count clang-sanitized 0 0 1 && return; }
-    suite clang-sanitized "-LE embed|bindings|gamemaker" -DCMAKE_C_COMPILER=clang -DCMAKE_CXX_COMPILER=clang++ -DGMPUNCH_SANITIZE=ON
+    suite clang-sanitized "-LE embed|bindings|gamemaker" -DCMAKE_C_COMPILER=clang -DCMAKE_CXX_COMPILER=clang++ \
+        -DGMPUNCH_SANITIZE=ON -DGMPUNCH_BUILD_REPLAY=OFF
 }
 
-release_gcc() {
-    suite gcc-release "-LE embed|bindings|gamemaker" -DCMAKE_C_COMPILER=gcc -DCMAKE_CXX_COMPILER=g++ -DCMAKE_BUILD_TYPE=Release
+release_gcc() { # with poll: epoll has the other runs
+    suite gcc-release-poll "-LE embed|bindings|gamemaker" -DCMAKE_C_COMPILER=gcc -DCMAKE_CXX_COMPILER=g++ \
+        -DCMAKE_C_FLAGS="-O2 -DNDEBUG -DGMPUNCH_POLL_ONLY" -DCMAKE_CXX_FLAGS="-O2 -DNDEBUG -DGMPUNCH_POLL_ONLY" \
+        -DGMPUNCH_BUILD_REPLAY=OFF
 }
 
-# cross NAME TRIPLET TESTS: for another machine, see cross.cmake. Its tests use a directory with nothing but doctest:
+# cross NAME TRIPLET TESTS [CMAKE_ARGUMENTS...]: for another machine, see cross.cmake. Its tests use a directory with nothing but doctest:
 # /usr/include would bring the headers of this machine.
 cross() {
     mkdir -p "$build/doctest" && cp -R "$(doctest_directory)/doctest" "$build/doctest/"
-    suite "$1" "$3" -DCMAKE_TOOLCHAIN_FILE="$PWD/tests/cross.cmake" -DGMPUNCH_TARGET="$2" -DCMAKE_BUILD_TYPE=Release \
-        -DGMPUNCH_DOCTEST_INCLUDE_DIR="$build/doctest"
+    suite "$1" "$3" -DCMAKE_TOOLCHAIN_FILE="$PWD/tests/cross.cmake" -DGMPUNCH_TARGET="$2" -DCMAKE_C_FLAGS=-O1 \
+        -DCMAKE_CXX_FLAGS=-O1 -DGMPUNCH_DOCTEST_INCLUDE_DIR="$build/doctest" "${@:4}"
 }
 
 linux_x86() {
     need i686 || { count linux-x86 0 0 1 && return; }
-    cross linux-x86 i686-linux-gnu "-L unit"
+    cross linux-x86 i686-linux-gnu "-L unit" -DGMPUNCH_BUILD_REPLAY=OFF
 }
 
 linux_s390x() {
     need s390x || { count linux-s390x 0 0 1 && return; }
-    cross linux-s390x s390x-linux-gnu "-L unit"
+    cross linux-s390x s390x-linux-gnu "-L unit|fuzz"
 }
 
 windows_x64() {
@@ -219,13 +222,13 @@ windows_x64() {
     export WINEPREFIX=$build/wine WINEDEBUG=-all WINEDLLOVERRIDES="mscoree,mshtml="
     unset DISPLAY
     [ -f "$WINEPREFIX/system.reg" ] || "$(wine_program wine64 wine)" wineboot -u >/dev/null 2>&1
-    cross windows-x64 x86_64-w64-mingw32 ""
+    cross windows-x64 x86_64-w64-mingw32 "" -DGMPUNCH_BUILD_REPLAY=OFF
     "$(wine_program wineserver64 wineserver)" -k
 }
 
-windows_x86() { # built: library, examples and tests
+windows_x86() { # built: library and examples
     need mingw32 || { count "windows-x86 (built)" 0 0 1 && return; }
-    cross windows-x86 i686-w64-mingw32 none
+    cross windows-x86 i686-w64-mingw32 none -DGMPUNCH_BUILD_TESTS=OFF
 }
 
 # Clang with the headers and libraries of macOS, as an npm package.
@@ -270,14 +273,14 @@ one() {
 }
 
 sessions() {
-    suite release none -DCMAKE_C_COMPILER=gcc -DCMAKE_CXX_COMPILER=g++ -DCMAKE_BUILD_TYPE=Release --target gmpunch_sessions
-    one "100,000 random sessions" "$build/release/tests/gmpunch_sessions" --sessions 100000 --jobs "$jobs"
+    g++ -std=c++17 -O2 -I"$(doctest_directory)" tests/sim/sessions.cpp -o "$build/sessions" -pthread &&
+        "$build/sessions" --sessions 100000 --jobs "$jobs"
 }
 
 deep() {
     need clang gcovr valgrind clang-tidy cppcheck || true
     need ip nft || true
-    sessions
+    one "100,000 random sessions" sessions
     one "fuzzers" tests/fuzz/run.sh --seconds 60
     python3 tests/net/soak.py --seconds 120 >"$build/soak.log" 2>&1 & # waits most of the time
     local soak=$! check
