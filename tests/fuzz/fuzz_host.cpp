@@ -122,7 +122,7 @@ private:
         } else {
             uint8_t command = gmpunchi_decode_master_datagram(m.last.data(), m.last.size());
             EXPECT(command == GMPUNCHI_COMMAND_REG || (len == 6 && std::memcmp(payload, "ping\n", 6) == 0));
-            EXPECT(gmpunchi_host_is_master(m.made, &t.to));
+            EXPECT(gmpunch_address_equal(&m.made->uplink.to, &t.to));
         }
         return true;
     }

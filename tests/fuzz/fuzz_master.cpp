@@ -116,10 +116,10 @@ void check(const fuzz::master_machine &m) {
         const gmpunchi_connection *c = gmpunchi_connection_at(master, i);
         if (!c->generation) continue;
         messages += c->messages;
-        listed += c->data != nullptr;
-        data += c->data ? c->data_size : 0;
+        listed += c->listing != nullptr;
+        data += c->listing ? gmpunchi_listing_bytes(c->listing) : 0;
         cooling += c->out == GMPUNCHI_OUT_COOLING && c->messages;
-        EXPECT(!c->data || c->is_host);
+        EXPECT(!c->listing || c->is_host);
         if (c->out == GMPUNCHI_OUT_NONE) EXPECT(c->messages == 0);
         if (c->out == GMPUNCHI_OUT_READY || c->out == GMPUNCHI_OUT_MAKING) EXPECT(c->messages > 0);
         if (c->out == GMPUNCHI_OUT_BLOCKED) EXPECT(c->messages > 0 && c->stalled);
