@@ -122,6 +122,22 @@ std::string master(const bytes &all, fuzz::script *cuts) {
     return log;
 }
 
+// What a machine has to say of a connection over which this came.
+template <typename Machine, typename Deadline>
+std::string connection(Machine &m, Deadline next_deadline, const bytes &all, fuzz::script *cuts) {
+    gmpunch_transmit t;
+    gmpunch_event e;
+    while (m.transmit(t)) {}
+    m.system_opened();
+    while (m.transmit(t)) {}
+    for (size_t at = 0; at < all.size();) m.system_data(piece(all, at, cuts));
+    std::string log = std::to_string(next_deadline(m.made));
+    m.system_closed(0);
+    while (m.event(e)) log += said(e);
+    while (m.transmit(t)) log += said(t, m.last);
+    return log;
+}
+
 std::string client(const bytes &all, fuzz::script *cuts) {
     gmpunch_client_config config = gmpunch_client_config();
     config.master = "203.0.113.1";
@@ -129,17 +145,7 @@ std::string client(const bytes &all, fuzz::script *cuts) {
     config.direct_port = 7000;
     fuzz::client_machine m;
     EXPECT(m.start(config, true));
-    gmpunch_transmit t;
-    gmpunch_event e;
-    while (m.transmit(t)) {}
-    m.system_opened();
-    while (m.transmit(t)) {}
-    for (size_t at = 0; at < all.size();) m.system_data(piece(all, at, cuts));
-    std::string log = std::to_string(gmpunch_client_next_deadline(m.made));
-    m.system_closed(0);
-    while (m.event(e)) log += said(e);
-    while (m.transmit(t)) log += said(t, m.last);
-    return log;
+    return connection(m, gmpunch_client_next_deadline, all, cuts);
 }
 
 std::string host(const bytes &all, fuzz::script *cuts) {
@@ -147,17 +153,7 @@ std::string host(const bytes &all, fuzz::script *cuts) {
     config.master = "203.0.113.1";
     fuzz::host_machine m;
     EXPECT(m.start(config, true));
-    gmpunch_transmit t;
-    gmpunch_event e;
-    while (m.transmit(t)) {}
-    m.system_opened();
-    while (m.transmit(t)) {}
-    for (size_t at = 0; at < all.size();) m.system_data(piece(all, at, cuts));
-    std::string log = std::to_string(gmpunch_host_next_deadline(m.made));
-    m.system_closed(0);
-    while (m.event(e)) log += said(e);
-    while (m.transmit(t)) log += said(t, m.last);
-    return log;
+    return connection(m, gmpunch_host_next_deadline, all, cuts);
 }
 
 std::string lobby(const bytes &all, fuzz::script *cuts) {
