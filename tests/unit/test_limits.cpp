@@ -740,6 +740,81 @@ TEST_CASE("limits: each field of a master's config that is out of range is refus
     }
 }
 
+// What the comments of the configs' fields say.
+TEST_CASE("limits: what is not set has its documented default") {
+    gmpunch_client_config client = gmpunch_client_config(), no_client = client;
+    no_client.master = "192.0.2.1";
+    no_client.server = "192.0.2.2";
+    REQUIRE(gmpunchi_client_configure(&no_client, &client) == GMPUNCH_OK);
+    CHECK(client.timeout_ms == 15000);
+    CHECK(client.master_timeout_ms == 5000);
+    CHECK(client.announce_interval_ms == 250);
+    CHECK(client.knock_interval_ms == 50);
+    CHECK(client.keepalive_interval_ms == 15000);
+    CHECK(client.peer_timeout_ms == 45000);
+    CHECK(client.max_packet == 2048);
+    CHECK(client.max_addresses == 8);
+
+    gmpunch_host_config host = gmpunch_host_config(), no_host = host;
+    REQUIRE(gmpunchi_host_configure(&no_host, &host) == GMPUNCH_OK);
+    CHECK(host.data_capacity == 1024);
+    CHECK(host.register_interval_ms == 180000);
+    CHECK(host.reconnect_min_ms == 1000);
+    CHECK(host.reconnect_max_ms == 60000);
+    CHECK(host.keepalive_interval_ms == 15000);
+    CHECK(host.ping_interval_ms == 60000);
+    CHECK(host.knock_interval_ms == 50);
+    CHECK(host.introduction_timeout_ms == 15000);
+    CHECK(host.peer_timeout_ms == 45000);
+    CHECK(host.idle_timeout_ms == 300000);
+    CHECK(host.kick_ms == 60000);
+    CHECK(host.max_peers == 64);
+    CHECK(host.max_introductions == 64);
+    CHECK(host.max_introductions_per_ip == 32);
+    CHECK(host.max_knocks_per_second == 200);
+    CHECK(host.max_direct_peers == 64);
+    CHECK(host.max_direct_peers_per_ip == 16);
+    CHECK(host.unconfirmed_ms == 10000);
+    CHECK(host.max_packet == 2048);
+
+    gmpunch_lobby_config lobby = gmpunch_lobby_config(), no_lobby = lobby;
+    no_lobby.master = "192.0.2.1";
+    REQUIRE(gmpunchi_lobby_configure(&no_lobby, &lobby) == GMPUNCH_OK);
+    CHECK(lobby.timeout_ms == 10000);
+    CHECK(lobby.max_entry == 65536);
+    CHECK(lobby.max_entries == 1000000);
+    CHECK(lobby.max_bytes == 268435456);
+    CHECK(lobby.total_timeout_ms == 600000);
+
+    gmpunch_master_config master = gmpunch_master_config(), no_master = master;
+    REQUIRE(gmpunchi_master_configure(&no_master, &master) == GMPUNCH_OK);
+    CHECK(master.port == 6510);
+    CHECK(master.hold_ms == 1000);
+    CHECK(master.client_port_ms == 10000);
+    CHECK(master.host_port_ms == 60000);
+    CHECK(master.command_timeout_ms == 5000);
+    CHECK(master.idle_timeout_ms == 60000);
+    CHECK(master.host_timeout_ms == 1800000);
+    CHECK(master.write_timeout_ms == 15000);
+    CHECK(master.introduction_gap_ms == 50);
+    CHECK(master.max_connections == 65536);
+    CHECK(master.max_connections_per_ip == 256);
+    CHECK(master.max_connections_per_subnet == 4096);
+    CHECK(master.max_waiting_connections == 49152);
+    CHECK(master.max_ports == 131072);
+    CHECK(master.max_ports_per_ip == 64);
+    CHECK(master.max_requests == 65536);
+    CHECK(master.max_requests_per_connection == 8);
+    CHECK(master.max_commands_per_second == 200);
+    CHECK(master.max_messages == 131072);
+    CHECK(master.max_messages_per_connection == 64);
+    CHECK(master.max_line == 1024);
+    CHECK(master.max_data == 67108864);
+    CHECK(master.max_lobby == 33554432);
+    CHECK(master.max_lobby_memory == 134217728);
+    CHECK(master.max_lobby_memory_per_ip == 33554432);
+}
+
 // ---- wrong calls ----
 
 namespace {

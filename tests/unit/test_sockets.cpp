@@ -1694,6 +1694,31 @@ TEST_CASE("sockets: a peer that reads slowly gets every byte, one that reads not
     }
 }
 
+TEST_CASE("sockets: a master reads on where one round left something, and then rests") {
+    master_node master;
+    master.config.max_connections_per_ip = 1000;
+    REQUIRE(master.open() == GMPUNCH_OK);
+    network net{&master};
+    plain talker(SOCK_STREAM, v4().client);
+    REQUIRE(talker.connect_to(master.at()));
+    REQUIRE_SOON(net, master.stats().connections == 1);
+    bytes pings;
+    while (pings.size() < 60000) pings = pings + bin("ping\n"); // more than GMPUNCHI_MASTER_READS of GMPUNCHI_MASTER_RX
+    REQUIRE(talker.send(pings));
+    REQUIRE_SOON(net, master.stats().tcp_bytes_in == pings.size());
+    net.settle();
+    CHECK(gmpunch_master_next_deadline(master.object) > gmpunch_now());
+
+    std::vector<std::unique_ptr<plain>> crowd; // more than GMPUNCHI_MASTER_ACCEPTS
+    for (int i = 0; i < 100; i++) {
+        crowd.push_back(std::make_unique<plain>(SOCK_STREAM, v4().client));
+        REQUIRE(crowd.back()->connect_to(master.at()));
+    }
+    REQUIRE_SOON(net, master.stats().connections == 101);
+    net.settle();
+    CHECK(gmpunch_master_next_deadline(master.object) > gmpunch_now());
+}
+
 // ---- ends ----
 
 TEST_CASE("sockets: the three may be closed in any order, at any moment") {
