@@ -162,8 +162,9 @@ private:
         drain();
         events();
         EXPECT(peers.empty() && m.made->stats.introductions == 0);
-        uint32_t places = 0;
-        for (uint32_t i = m.made->introduction_free; i != GMPUNCHI_NONE; i = m.made->introduction[i].next_free) places++;
+        uint32_t places = 0, free = m.made->introduction_free;
+        for (; free != GMPUNCHI_NONE; free = m.made->introduction[free].next_free - 1u)
+            EXPECT(++places <= config.max_introductions);
         EXPECT(places == config.max_introductions);
         if (config.require_mediation) return;
         for (uint32_t i = 0; i < config.max_peers; i++) {

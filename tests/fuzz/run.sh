@@ -24,7 +24,10 @@ while [ $# -gt 0 ]; do
     --seconds) seconds=${2:-} && shift ;;
     --replay) replay=yes ;;
     -h | --help) usage && exit 0 ;;
-    *) [[ " $all " == *" $1 "* ]] && names+="$1 " || { usage >&2; exit 2; } ;;
+    *)
+        [[ " $all " == *" $1 "* ]] || { usage >&2; exit 2; }
+        names+="$1 "
+        ;;
     esac
     shift
 done
