@@ -167,7 +167,7 @@ test_hygiene() {
     local stdlib='malloc|free' stdio='stderr|f?printf|fputs|fputc|fwrite|v?snprintf'
     local sockets='socket|bind|connect|listen|accept4?|send|sendto|sendmsg|sendmmsg|recv|recvfrom|recvmsg|recvmmsg|shutdown|close'
     sockets+='|getsockopt|setsockopt|getsockname|getpeername|getaddrinfo|freeaddrinfo|fcntl|ioctl|__errno_location|clock_gettime'
-    sockets+='|poll|epoll_(create1|ctl|wait)|getrandom|open|read|if_nametoindex'
+    sockets+='|poll|nanosleep|epoll_(create1|ctl|wait)|getrandom|open|read|if_nametoindex'
     undefined "" "$memory|$stdlib|$stdio|$sockets"
     undefined -DGMPUNCH_NO_STDIO "$memory|$stdlib|$sockets"
     undefined "-DGMPUNCH_NO_STDIO -DGMPUNCH_NO_STDLIB" "$memory|$sockets"
