@@ -172,7 +172,7 @@ public:
         if (!m.start(config, in.below(2) == 0)) return;
         while (!in.done()) step();
         if (config.timeout_ms == GMPUNCH_NEVER) return;
-        for (int turn = 0; turn < 20 && !ended; turn++) { // nothing comes any more: it ends
+        for (int turn = 0; turn < 200 && !ended; turn++) { // nothing comes any more: it ends
             drain();
             events();
             m.to_deadline();
