@@ -282,11 +282,16 @@ deep() {
     need ip nft || true
     one "100,000 random sessions" sessions
     one "fuzzers" tests/fuzz/run.sh --seconds 60
-    python3 tests/net/soak.py --seconds 120 >"$build/soak.log" 2>&1 & # waits most of the time
-    local soak=$! check
-    for check in coverage stack cppcheck clang-tidy clang-analyzer gcc-analyzer msan valgrind; do
-        one "$check" tests/analysis/run.sh $check
-    done
+    # beside each other: the soak waits most of the time, and the analyzers use one processor each
+    python3 tests/net/soak.py --seconds 120 >"$build/soak.log" 2>&1 &
+    local soak=$!
+    tests/analysis/run.sh stack cppcheck clang-tidy clang-analyzer gcc-analyzer >"$build/static.log" 2>&1 &
+    local static=$!
+    one "coverage" tests/analysis/run.sh coverage
+    one "msan" tests/analysis/run.sh msan
+    one "valgrind" tests/analysis/run.sh valgrind
+    one "static analysis" wait $static
+    cat "$build/static.log"
     one "soak" wait $soak
     cat "$build/soak.log"
 }
