@@ -6,9 +6,10 @@ set -u -o pipefail
 all="buffer wire lines lobby master host client world"
 usage() {
     cat <<END
-Usage: tests/fuzz/run.sh [--seconds N] [--replay] [NAME...]
+Usage: tests/fuzz/run.sh [--seconds N] [--seed N] [--replay] [NAME...]
 
   --seconds N  how long each runs; default 60
+  --seed N     of the fuzzers' random numbers; default: another each time
   --replay     runs only the inputs of tests/fuzz/corpus, once each
   NAME         of: $all; default all
 END
@@ -17,11 +18,13 @@ END
 cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
 build=$PWD/build/fuzz
 seconds=60
+seed=0
 replay=""
 names=""
 while [ $# -gt 0 ]; do
     case $1 in
     --seconds) seconds=${2:-} && shift ;;
+    --seed) seed=${2:-} && shift ;;
     --replay) replay=yes ;;
     -h | --help) usage && exit 0 ;;
     *)
@@ -31,7 +34,7 @@ while [ $# -gt 0 ]; do
     esac
     shift
 done
-[[ $seconds =~ ^[1-9][0-9]*$ ]] || { usage >&2; exit 2; }
+[[ $seconds =~ ^[1-9][0-9]*$ && $seed =~ ^[0-9]+$ ]] || { usage >&2; exit 2; }
 [ -n "$names" ] || names=$all
 
 fuzz() { # name: builds and runs; the log and a line for the table stay
@@ -46,7 +49,7 @@ fuzz() { # name: builds and runs; the log and a line for the table stay
     if [ -n "$replay" ]; then
         set -- -runs=0
     else
-        set -- -max_total_time="$seconds" -dict=tests/fuzz/gmpunch.dict "$build/corpus/$name"
+        set -- -max_total_time="$seconds" -seed="$seed" -dict=tests/fuzz/gmpunch.dict "$build/corpus/$name"
     fi
     "$build/$name" -print_final_stats=1 -timeout=10 -rss_limit_mb=2048 -max_len=4096 -artifact_prefix="$build/$name.findings/" \
         "$@" "tests/fuzz/corpus/$name" >"$build/$name.log" 2>&1
