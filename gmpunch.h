@@ -9482,24 +9482,35 @@ GMPUNCHI_FN gmpunchi_slot *gmpunchi_slot_at(const gmpunchi_master_drive *drive, 
 
 GMPUNCHI_FN int32_t gmpunchi_master_drive_add(gmpunch_master *master, gmpunchi_master_drive *drive, uintptr_t socket,
                                               uint32_t connection) {
-    gmpunchi_slot *slot;
     while (gmpunchi_pool_capacity(&drive->slot) <= (connection & (GMPUNCHI_MASTER_LIMIT - 1))) {
         uint32_t items = gmpunchi_pool_chunk_items(drive->slot.chunks), i;
         uint8_t *chunk = (uint8_t *)gmpunchi_master_alloc(master, (size_t)items * drive->slot.item_size);
         if (!chunk) return GMPUNCH_ERR_MEMORY;
         drive->slot.chunk[drive->slot.chunks++] = chunk;
-        for (i = 0; i < items; i++) ((gmpunchi_slot *)(void *)chunk)[i].next_unread = GMPUNCHI_READ_ALL;
+        for (i = 0; i < items; i++) {
+            gmpunchi_slot *fresh = (gmpunchi_slot *)(void *)chunk + i;
+            fresh->socket = (gmpunchi_handle)GMPUNCHI_NO_SOCKET;
+            fresh->next_unread = GMPUNCHI_READ_ALL;
+        }
     }
-    slot = gmpunchi_slot_at(drive, connection);
-    slot->socket = (gmpunchi_handle)socket;
-    return gmpunchi_watch_add(&drive->watch, socket, connection);
+    if (gmpunchi_watch_add(&drive->watch, socket, connection)) return GMPUNCH_ERR_MEMORY;
+    gmpunchi_slot_at(drive, connection)->socket = (gmpunchi_handle)socket;
+    return GMPUNCH_OK;
+}
+
+/* The socket of a connection; GMPUNCHI_NO_SOCKET for one that the application brought without. */
+GMPUNCHI_FN uintptr_t gmpunchi_slot_socket(const gmpunchi_master_drive *drive, uint32_t connection) {
+    if ((connection & (GMPUNCHI_MASTER_LIMIT - 1)) >= gmpunchi_pool_capacity(&drive->slot)) return GMPUNCHI_NO_SOCKET;
+    return (uintptr_t)gmpunchi_slot_at(drive, connection)->socket;
 }
 
 /* Closes the socket of a connection. */
 GMPUNCHI_FN void gmpunchi_master_drive_remove(gmpunchi_master_drive *drive, uint32_t connection) {
-    uintptr_t socket = (uintptr_t)gmpunchi_slot_at(drive, connection)->socket;
+    uintptr_t socket = gmpunchi_slot_socket(drive, connection);
+    if (socket == GMPUNCHI_NO_SOCKET) return;
     gmpunchi_watch_remove(&drive->watch, connection);
     gmpunchi_socket_close(&socket);
+    gmpunchi_slot_at(drive, connection)->socket = (gmpunchi_handle)GMPUNCHI_NO_SOCKET;
 }
 
 /* Something may be left to be read of a connection. */
@@ -9527,7 +9538,7 @@ GMPUNCHI_FN int32_t gmpunchi_master_drive_flush(gmpunch_master *master, gmpunchi
             gmpunchi_master_drive_remove(drive, transmit.connection);
             continue;
         }
-        socket = (uintptr_t)gmpunchi_slot_at(drive, transmit.connection)->socket;
+        socket = gmpunchi_slot_socket(drive, transmit.connection);
         sent = gmpunchi_tcp_send(socket, transmit.data, transmit.len, &os_error);
         if (sent < 0) {
             if (gmpunch_master_tcp_closed(master, now, transmit.connection, os_error) == GMPUNCH_OK)
@@ -9849,9 +9860,7 @@ GMPUNCHI_FN void gmpunchi_master_drive_close(gmpunch_master *master) {
         gmpunchi_socket_close(&drive->bind[i].tcp);
     }
     for (i = 0; i < master->connection.touched; i++) {
-        uintptr_t socket;
-        if (!gmpunchi_connection_at(master, i)->generation) continue;
-        socket = (uintptr_t)gmpunchi_slot_at(drive, i)->socket;
+        uintptr_t socket = gmpunchi_slot_socket(drive, i);
         gmpunchi_socket_close(&socket);
     }
     gmpunchi_watch_close(&drive->watch);
