@@ -1673,8 +1673,9 @@ GMPUNCHI_FN uint64_t gmpunchi_siphash(const uint64_t key[2], const uint8_t *data
     uint32_t round;
     for (at = 0;; at += 8) {
         int32_t last = len - at < 8;
-        uint64_t word = last ? gmpunchi_load(data + at, (uint32_t)(len - at)) | ((uint64_t)(len & 255) << 56)
-                             : gmpunchi_load(data + at, 8);
+        const uint8_t *from = at ? data + at : data;
+        uint64_t word =
+            last ? gmpunchi_load(from, (uint32_t)(len - at)) | ((uint64_t)(len & 255) << 56) : gmpunchi_load(from, 8);
         v3 ^= word;
         for (round = 0; round < (last ? 6u : 2u); round++) {
             if (round == 2) { /* the last word is in: four rounds to finish */
@@ -1815,7 +1816,7 @@ GMPUNCHI_FN uint8_t *gmpunchi_buffer_room(gmpunch_buffer *buffer, size_t len) {
     }
     buffer->position = start + len;
     if (buffer->used < buffer->position) buffer->used = buffer->position;
-    return buffer->data + start;
+    return start ? buffer->data + start : buffer->data; /* C knows no arithmetic on a pointer to nothing */
 }
 
 /* The next len used bytes at the aligned position; NULL on failure. */
@@ -1828,7 +1829,7 @@ GMPUNCHI_FN const uint8_t *gmpunchi_buffer_take(gmpunch_buffer *buffer, size_t l
         return NULL;
     }
     buffer->position = start + len;
-    return buffer->data + start;
+    return start ? buffer->data + start : buffer->data; /* C knows no arithmetic on a pointer to nothing */
 }
 
 GMPUNCHI_FN int32_t gmpunchi_buffer_write(gmpunch_buffer *buffer, uint64_t value, uint32_t bytes) {
@@ -2528,7 +2529,7 @@ typedef struct gmpunchi_registration {
 } gmpunchi_registration;
 
 GMPUNCHI_FN int32_t gmpunchi_decode_reg2(const char *arguments, size_t len, gmpunchi_registration *out) {
-    const char *at = arguments, *end = arguments + len;
+    const char *at = arguments, *end = len ? arguments + len : arguments;
     int32_t result = gmpunchi_decode_version(gmpunchi_next_argument(&at, end), out->version);
     uint32_t i;
     for (i = 0; i < GMPUNCH_DATA_STRINGS; i++) out->data[i] = gmpunchi_next_argument(&at, end);
@@ -2536,7 +2537,7 @@ GMPUNCHI_FN int32_t gmpunchi_decode_reg2(const char *arguments, size_t len, gmpu
 }
 
 GMPUNCHI_FN void gmpunchi_decode_lobby_request(const char *arguments, size_t len, gmpunchi_lobby_request *out) {
-    const char *at = arguments, *end = arguments + len, *text;
+    const char *at = arguments, *end = len ? arguments + len : arguments, *text;
     uint32_t i;
     for (i = 0; i < GMPUNCH_DATA_STRINGS; i++) out->filter[i] = gmpunchi_next_argument(&at, end);
     text = gmpunchi_next_argument(&at, end);
@@ -2981,7 +2982,7 @@ GMPUNCHI_FN int32_t gmpunchi_decode_lobby(int32_t *state, const uint8_t *data, s
     uint32_t i;
     *used = 0;
     json.at = data;
-    json.end = data + len;
+    json.end = len ? data + len : data;
     json.text = text;
     json.text_room = text_size;
     json.error = 0;
@@ -6922,7 +6923,7 @@ GMPUNCHI_FN int32_t gmpunchi_lobby_pick(gmpunch_master *master, const gmpunchi_l
         }
         index = backwards ? host->listed_link.prev : host->listed_link.next;
     }
-    if (!request->sort_by) return GMPUNCH_OK;
+    if (!request->sort_by || !picks->count) return GMPUNCH_OK;
     if (picks->room < 2 * picks->count && gmpunchi_picks_grow(master, picks, 2 * picks->count)) return GMPUNCH_ERR_MEMORY;
     gmpunchi_picks_sort(picks->item, picks->item + picks->count, picks->count);
     for (i = 0; request->descending && i < picks->count / 2; i++) {
