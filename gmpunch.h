@@ -2988,7 +2988,7 @@ GMPUNCHI_FN int32_t gmpunchi_decode_lobby(int32_t *state, const uint8_t *data, s
     json.error = 0;
     if (*state == GMPUNCHI_LOBBY_BEGIN) {
         if (len && data[0] != GMPUNCHI_ID_LOBBY) return GMPUNCH_ERR_MALFORMED;
-        json.at += len > 0;
+        if (len) json.at++;
         if (gmpunchi_json_expect(&json, '[')) return json.error;
     }
     c = gmpunchi_json_peek(&json);
