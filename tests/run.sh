@@ -196,7 +196,7 @@ sanitized_clang() {
 release_gcc() { # with poll: epoll has the other runs
     suite gcc-release-poll "-LE embed|bindings|gamemaker" -DCMAKE_C_COMPILER=gcc -DCMAKE_CXX_COMPILER=g++ \
         -DCMAKE_C_FLAGS="-O2 -DNDEBUG -DGMPUNCH_POLL_ONLY" -DCMAKE_CXX_FLAGS="-O2 -DNDEBUG -DGMPUNCH_POLL_ONLY" \
-        -DGMPUNCH_BUILD_REPLAY=OFF -DGMPUNCH_TEST_ONE_LIBRARY=ON
+        -DGMPUNCH_BUILD_REPLAY=OFF
 }
 
 # cross NAME TRIPLET TESTS [CMAKE_ARGUMENTS...]: for another machine, see cross.cmake. Its tests use a directory with nothing but doctest:
@@ -204,7 +204,7 @@ release_gcc() { # with poll: epoll has the other runs
 cross() {
     mkdir -p "$build/doctest" && cp -R "$(doctest_directory)/doctest" "$build/doctest/"
     suite "$1" "$3" -DCMAKE_TOOLCHAIN_FILE="$PWD/tests/cross.cmake" -DGMPUNCH_TARGET="$2" -DCMAKE_C_FLAGS=-O1 \
-        -DCMAKE_CXX_FLAGS=-O1 -DGMPUNCH_DOCTEST_INCLUDE_DIR="$build/doctest" -DGMPUNCH_TEST_ONE_LIBRARY=ON "${@:4}"
+        -DCMAKE_CXX_FLAGS=-O1 -DGMPUNCH_DOCTEST_INCLUDE_DIR="$build/doctest" "${@:4}"
 }
 
 linux_x86() {

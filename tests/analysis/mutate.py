@@ -4,7 +4,7 @@
 A mutant is a changed function: another comparison, operator, constant or returned value, a condition the other way round, a
 statement left out. Each runs the test cases that reach the changed line, quick ones first, and is noticed if one fails,
 crashes or does not end; what survives runs the quick ones again with AddressSanitizer and UndefinedBehaviorSanitizer, as
-the tests have them. Not counted: what does not compile, what compiles to the same code, and what equivalents.txt names,
+the tests have them, and then test_faults.cpp, which has a library of its own. Not counted: what does not compile, what compiles to the same code, and what equivalents.txt names,
 with the reason why nobody can tell the difference. Exit code 1 if less than 90 % are noticed.
 """
 import argparse
@@ -16,6 +16,7 @@ import pathlib
 import random
 import re
 import resource
+import shutil
 import subprocess
 import sys
 import time
@@ -197,11 +198,31 @@ def batches(tests, lines):
 # ---- whether a mutant is noticed
 
 SANITIZED_SECONDS = 1.0  # longer batches run without sanitizers only
+FAULTS = ["tests/unit/test_faults.cpp", "tests/sim/faulty_sockets.hpp", "tests/unit/gmpunch_internal.hpp"]
+FAULTS_SECONDS = 120  # that they may take
 SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 
 
 def compile_library(place, flags, name):
     return run(["gcc", "-std=c99", "-w", *flags, "-c", "-o", place / name, place / "library.c"]).returncode == 0
+
+
+def outcome(program, arguments, limit):
+    """The test case that fails, or "" if none does within so many seconds of processor time."""
+    def bound():
+        resource.setrlimit(resource.RLIMIT_CPU, (limit, limit))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+    try:
+        result = run([program, "--abort-after=1", "--no-colors", *arguments], preexec_fn=bound, timeout=30 + 4 * limit)
+    except subprocess.TimeoutExpired:
+        return "does not end"
+    if result.returncode < 0:
+        return f"signal {-result.returncode}"
+    if result.returncode:
+        failed = re.search(r"TEST CASE: *(.*)", result.stdout.decode(errors="replace"))
+        return failed.group(1) if failed else f"exit code {result.returncode}"
+    return ""
 
 
 def noticed_by(place, flags, tests, mutant):
@@ -211,23 +232,21 @@ def noticed_by(place, flags, tests, mutant):
     for names, seconds in batches(tests, mutant.lines):
         if flags and seconds > SANITIZED_SECONDS:
             break
-        limit = int(5 + 10 * seconds) * (4 if flags else 1)
-
-        def bound(limit=limit):
-            resource.setrlimit(resource.RLIMIT_CPU, (limit, limit))
-            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-        try:
-            result = run([place / "unit", "--abort-after=1", "--no-colors", test_filter(names)], preexec_fn=bound,
-                         timeout=30 + 4 * limit)
-        except subprocess.TimeoutExpired:
-            return "does not end"
-        if result.returncode < 0:
-            return f"signal {-result.returncode}"
-        if result.returncode:
-            failed = re.search(r"TEST CASE: *(.*)", result.stdout.decode(errors="replace"))
-            return failed.group(1) if failed else f"exit code {result.returncode}"
+        by = outcome(place / "unit", [test_filter(names)], int(5 + 10 * seconds) * (4 if flags else 1))
+        if by:
+            return by
     return ""
+
+
+def faults_notice(place, text):
+    """The test case of test_faults.cpp that fails, or "": it comes last, as it takes so long to compile."""
+    for name in FAULTS:
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, place / name)
+    (place / "gmpunch.h").write_text(text)
+    checked(["g++", "-std=c++17", "-w", "-O0", "-DDOCTEST_CONFIG_USE_STD_HEADERS", "-o", place / "unit", place / FAULTS[0],
+             WORK / "tests" / "main.o"])
+    return outcome(place / "unit", [], FAULTS_SECONDS)
 
 
 def try_mutant(job):
@@ -250,11 +269,11 @@ def try_mutant(job):
                 return mutant, "same code", ""
             compile_library(place, ["-O0", *SANITIZE], "library.o")
             by = noticed_by(place, SANITIZE, tests, mutant)
+        if not by:
+            by = faults_notice(place, mutant.text)
         return mutant, "noticed" if by else "survived", by
     finally:
-        for path in place.iterdir():
-            path.unlink()
-        place.rmdir()
+        shutil.rmtree(place)
 
 
 def read_equivalents():
