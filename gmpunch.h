@@ -1596,17 +1596,6 @@ GMPUNCHI_FN void gmpunchi_list_remove(gmpunchi_list *list, const gmpunchi_pool *
     else gmpunchi_link_at(pool, offset, link->next)->prev = link->prev;
 }
 
-/* `by` takes the place of `index`. */
-GMPUNCHI_FN void gmpunchi_list_replace(gmpunchi_list *list, const gmpunchi_pool *pool, size_t offset, uint32_t index,
-                                       uint32_t by) {
-    gmpunchi_link *link = gmpunchi_link_at(pool, offset, by);
-    *link = *gmpunchi_link_at(pool, offset, index);
-    if (link->prev == GMPUNCHI_NONE) list->head = by;
-    else gmpunchi_link_at(pool, offset, link->prev)->next = by;
-    if (link->next == GMPUNCHI_NONE) list->tail = by;
-    else gmpunchi_link_at(pool, offset, link->next)->prev = by;
-}
-
 /* >>bytes ============================================================================================================== */
 
 GMPUNCHI_FN void gmpunchi_store(uint8_t *out, uint64_t value, uint32_t bytes) {
@@ -5675,6 +5664,7 @@ int32_t gmpunch_lobby_get_stats(const gmpunch_lobby *lobby, gmpunch_lobby_stats 
 /* Everything known of one public IP. */
 typedef struct gmpunchi_site {
     gmpunch_address ip;
+    uint64_t hash; /* of ip */
     uint32_t connections;
     uint32_t host_ports, client_ports; /* counts */
     uint32_t lobby_bytes;              /* of lists that wait to be sent here */
@@ -5732,7 +5722,14 @@ typedef struct gmpunchi_partial {
 typedef struct gmpunchi_listing {
     uint64_t created; /* Unix time, seconds */
     uint32_t size;    /* of all */
+    uint32_t place;   /* in gmpunch_master.listed */
 } gmpunchi_listing;
+
+/* A host of the lobby, and what a filter passes over it by without touching it: eight bits of each data string's hash. */
+typedef struct gmpunchi_listed {
+    uint8_t signature[GMPUNCH_DATA_STRINGS];
+    uint32_t host; /* GMPUNCHI_NONE: it left */
+} gmpunchi_listed;
 
 typedef struct gmpunchi_connection {
     uint32_t site;        /* with the IP */
@@ -5747,7 +5744,6 @@ typedef struct gmpunchi_connection {
     gmpunchi_link site_link; /* in site->host */
     gmpunchi_link out_link;
     gmpunchi_link stall_link;
-    gmpunchi_link listed_link;
     gmpunchi_list request; /* of this connection, oldest first */
     uint32_t requests;
     uint32_t owed; /* answers "not found" that follow those of the requests */
@@ -5824,8 +5820,10 @@ struct gmpunch_master {
     gmpunchi_list out[GMPUNCHI_OUTS]; /* connections by their output */
     gmpunchi_list stalled;
     uint32_t cooling_messages; /* connections that cool and have something to send */
-    gmpunchi_list listed;      /* hosts of the lobby, in the order in which they came */
-    uint32_t lobby_version;    /* counts its changes */
+    gmpunchi_listed *listed;   /* the lobby, in the order in which its hosts came */
+    uint32_t places;           /* in use or left, of listed_room */
+    uint32_t listed_room;
+    uint32_t lobby_version; /* counts the lobby's changes */
     gmpunchi_text *kept[GMPUNCHI_LOBBY_KEPT];
     uint32_t next_kept;
     gmpunchi_text *infos;        /* the answer to "testinginfos" */
@@ -5943,14 +5941,18 @@ GMPUNCHI_FN void gmpunchi_partial_drop(gmpunch_master *master, gmpunchi_connecti
 
 /* ---- sites ---- */
 
-/* The site of an IP, GMPUNCHI_NONE if nothing is known of it. */
-GMPUNCHI_FN uint32_t gmpunchi_site_find(const gmpunch_master *master, const gmpunch_address *ip) {
+/* The site of an IP with this hash, GMPUNCHI_NONE if nothing is known of it. */
+GMPUNCHI_FN uint32_t gmpunchi_site_search(const gmpunch_master *master, const gmpunch_address *ip, uint64_t hash) {
     uint32_t index;
     if (!master->site_map.bucket) return GMPUNCHI_NONE;
-    index = gmpunchi_map_first(&master->site_map, gmpunchi_hash_ip(master->key, ip));
+    index = gmpunchi_map_first(&master->site_map, hash);
     while (index != GMPUNCHI_NONE && !gmpunch_address_same_ip(&gmpunchi_site_at(master, index)->ip, ip))
         index = master->site_map.next[index];
     return index;
+}
+
+GMPUNCHI_FN uint32_t gmpunchi_site_find(const gmpunch_master *master, const gmpunch_address *ip) {
+    return gmpunchi_site_search(master, ip, gmpunchi_hash_ip(master->key, ip));
 }
 
 /* Makes the map as large as the pool will be. */
@@ -5970,7 +5972,7 @@ GMPUNCHI_FN int32_t gmpunchi_site_map_grow(gmpunch_master *master) {
         uint32_t index, next;
         for (index = old.bucket[bucket]; index != GMPUNCHI_NONE; index = next) {
             next = old.next[index];
-            gmpunchi_map_insert(&map, gmpunchi_hash_ip(master->key, &gmpunchi_site_at(master, index)->ip), index);
+            gmpunchi_map_insert(&map, gmpunchi_site_at(master, index)->hash, index);
         }
     }
     gmpunchi_master_release(master, old.bucket, ((size_t)old.mask + 1) * sizeof *old.bucket);
@@ -5981,7 +5983,8 @@ GMPUNCHI_FN int32_t gmpunchi_site_map_grow(gmpunch_master *master) {
 
 /* The site of an IP, made if it is new; GMPUNCHI_NONE without memory. */
 GMPUNCHI_FN uint32_t gmpunchi_site_get(gmpunch_master *master, const gmpunch_address *ip) {
-    uint32_t index = gmpunchi_site_find(master, ip);
+    uint64_t hash = gmpunchi_hash_ip(master->key, ip);
+    uint32_t index = gmpunchi_site_search(master, ip, hash);
     gmpunchi_site *site;
     if (index != GMPUNCHI_NONE) return index;
     if (gmpunchi_pool_is_full(&master->site) &&
@@ -5993,12 +5996,13 @@ GMPUNCHI_FN uint32_t gmpunchi_site_get(gmpunch_master *master, const gmpunch_add
     site = gmpunchi_site_at(master, index);
     site->ip = *ip;
     site->ip.port = 0;
+    site->hash = hash;
     gmpunchi_list_init(&site->host_port);
     gmpunchi_list_init(&site->client_port);
     gmpunchi_list_init(&site->host);
     gmpunchi_list_init(&site->waiting);
     gmpunchi_list_init(&site->wanted);
-    gmpunchi_map_insert(&master->site_map, gmpunchi_hash_ip(master->key, ip), index);
+    gmpunchi_map_insert(&master->site_map, hash, index);
     return index;
 }
 
@@ -6006,48 +6010,44 @@ GMPUNCHI_FN uint32_t gmpunchi_site_get(gmpunch_master *master, const gmpunch_add
 GMPUNCHI_FN void gmpunchi_site_give(gmpunch_master *master, uint32_t index) {
     gmpunchi_site *site = gmpunchi_site_at(master, index);
     if (site->connections || site->host_ports || site->client_ports) return;
-    gmpunchi_map_remove(&master->site_map, gmpunchi_hash_ip(master->key, &site->ip), index);
+    gmpunchi_map_remove(&master->site_map, site->hash, index);
     gmpunchi_pool_give(&master->site, index);
 }
 
-/* The two counters of an IP's first bytes, one in each row: others share one of them, but hardly both. */
-GMPUNCHI_FN void gmpunchi_counters(const gmpunch_master *master, const gmpunch_address *ip, size_t len, uint32_t slot[2]) {
-    uint8_t bytes[17];
-    uint64_t hash;
-    bytes[0] = ip->family;
-    memcpy(bytes + 1, ip->ip, len);
-    hash = gmpunchi_siphash(master->key, bytes, len + 1);
-    slot[0] = (uint32_t)(hash % GMPUNCHI_COUNTERS);
-    slot[1] = (uint32_t)((hash >> 32) % GMPUNCHI_COUNTERS);
+/* Counters of what has too many names to be kept each: two for each hash, one in each row. Others share one of them, but
+   hardly both. */
+GMPUNCHI_FN uint32_t gmpunchi_counter(uint64_t hash, uint32_t row) {
+    return (uint32_t)(hash >> 32 * row) % GMPUNCHI_COUNTERS;
 }
 
-GMPUNCHI_FN size_t gmpunchi_subnet_len(const gmpunch_address *ip) { return ip->family == 4 ? 3 : 6; }
+/* The hash of the network that an address is taken to be of: IPv4 /24, IPv6 /48. */
+GMPUNCHI_FN uint64_t gmpunchi_subnet(const gmpunch_master *master, const gmpunch_address *ip) {
+    return gmpunchi_siphash(master->key, ip->ip, ip->family == 4 ? 3 : 6);
+}
 
-GMPUNCHI_FN int32_t gmpunchi_subnet_is_full(const gmpunch_master *master, const gmpunch_address *ip) {
-    uint32_t slot[2], most = master->config.max_connections_per_subnet;
-    gmpunchi_counters(master, ip, gmpunchi_subnet_len(ip), slot);
-    return master->subnet[0][slot[0]] >= most && master->subnet[1][slot[1]] >= most;
+GMPUNCHI_FN int32_t gmpunchi_subnet_is_full(const gmpunch_master *master, uint64_t subnet) {
+    uint32_t most = master->config.max_connections_per_subnet;
+    return master->subnet[0][gmpunchi_counter(subnet, 0)] >= most && master->subnet[1][gmpunchi_counter(subnet, 1)] >= most;
 }
 
 /* change: 1, or -1 */
-GMPUNCHI_FN void gmpunchi_subnet_count(gmpunch_master *master, const gmpunch_address *ip, int32_t change) {
-    uint32_t slot[2], row;
-    gmpunchi_counters(master, ip, gmpunchi_subnet_len(ip), slot);
-    for (row = 0; row < 2; row++) master->subnet[row][slot[row]] += (uint32_t)change;
+GMPUNCHI_FN void gmpunchi_subnet_count(gmpunch_master *master, uint64_t subnet, int32_t change) {
+    uint32_t row;
+    for (row = 0; row < 2; row++) master->subnet[row][gmpunchi_counter(subnet, row)] += (uint32_t)change;
 }
 
-/* Whether an IP sends this many commands more too fast. Its counters are the times when all would have been sent at
+/* Whether a site sends this many commands more too fast. Its counters are the times when all would have been sent at
    max_commands_per_second. */
-GMPUNCHI_FN int32_t gmpunchi_commands_are_fast(gmpunch_master *master, const gmpunch_address *ip, uint32_t commands) {
-    uint64_t now = master->object.now * 1000u, until;
-    uint32_t slot[2], row, cost;
+GMPUNCHI_FN int32_t gmpunchi_commands_are_fast(gmpunch_master *master, const gmpunchi_site *site, uint32_t commands) {
+    uint64_t now = master->object.now * 1000u, until = GMPUNCHI_TIME_NEVER;
+    uint32_t row, cost;
     if (master->config.max_commands_per_second == GMPUNCH_NEVER) return 0;
     cost = 1000000u / master->config.max_commands_per_second * commands;
-    gmpunchi_counters(master, ip, sizeof ip->ip, slot);
-    until = gmpunchi_earlier(master->commands_until[0][slot[0]], master->commands_until[1][slot[1]]);
+    for (row = 0; row < 2; row++)
+        until = gmpunchi_earlier(until, master->commands_until[row][gmpunchi_counter(site->hash, row)]);
     if (until > now && until - now + cost > GMPUNCHI_RATE_BURST_US) return 1;
     for (row = 0; row < 2; row++) {
-        uint64_t *counter = &master->commands_until[row][slot[row]];
+        uint64_t *counter = &master->commands_until[row][gmpunchi_counter(site->hash, row)];
         *counter = (*counter > now ? *counter : now) + cost;
     }
     return 0;
@@ -6415,11 +6415,48 @@ GMPUNCHI_FN uint32_t gmpunchi_listing_bytes(const gmpunchi_listing *listing) {
     return listing->size - (uint32_t)sizeof *listing;
 }
 
+/* Makes room for one more place in the lobby: those that were left are used again when they are many. */
+GMPUNCHI_FN int32_t gmpunchi_listed_reserve(gmpunch_master *master) {
+    gmpunchi_listed *to = master->listed;
+    uint32_t room = master->listed_room, count = 0, i;
+    if (master->places < room) return GMPUNCH_OK;
+    if (master->stats.listed > room - room / 4 || !room) {
+        room = room ? room * 2 : GMPUNCHI_POOL_FIRST;
+        to = (gmpunchi_listed *)gmpunchi_master_alloc(master, room * sizeof *to);
+        if (!to) return GMPUNCH_ERR_MEMORY;
+    }
+    for (i = 0; i < master->places; i++) {
+        if (master->listed[i].host == GMPUNCHI_NONE) continue;
+        gmpunchi_connection_at(master, master->listed[i].host)->listing->place = count;
+        to[count++] = master->listed[i];
+    }
+    if (to != master->listed) gmpunchi_master_release(master, master->listed, master->listed_room * sizeof *to);
+    master->listed = to;
+    master->listed_room = room;
+    master->places = count;
+    return GMPUNCH_OK;
+}
+
+GMPUNCHI_FN void gmpunchi_sign(const gmpunch_master *master, const char *const *data, uint8_t *signature) {
+    uint32_t i;
+    for (i = 0; i < GMPUNCH_DATA_STRINGS; i++)
+        signature[i] = data[i][0] ? (uint8_t)gmpunchi_siphash(master->key, (const uint8_t *)data[i], strlen(data[i])) : 0;
+}
+
+/* Whether a host of this signature can have the strings that a filter has where the mask is not 0. */
+GMPUNCHI_FN int32_t gmpunchi_signature_passes(const uint8_t *signature, const uint8_t *filter, const uint8_t *mask) {
+    uint64_t a, b, bits; /* all at once */
+    memcpy(&a, signature, sizeof a);
+    memcpy(&b, filter, sizeof b);
+    memcpy(&bits, mask, sizeof bits);
+    return ((a ^ b) & bits) == 0;
+}
+
 /* Takes a host out of the lobby. */
 GMPUNCHI_FN void gmpunchi_host_unlist(gmpunch_master *master, uint32_t index) {
     gmpunchi_connection *host = gmpunchi_connection_at(master, index);
     if (!host->listing) return;
-    gmpunchi_list_remove(&master->listed, &master->connection, offsetof(gmpunchi_connection, listed_link), index);
+    master->listed[host->listing->place].host = GMPUNCHI_NONE;
     master->stats.data_bytes -= gmpunchi_listing_bytes(host->listing);
     gmpunchi_master_release(master, host->listing, host->listing->size);
     master->stats.listed--;
@@ -6431,7 +6468,7 @@ GMPUNCHI_FN void gmpunchi_host_unlist(gmpunch_master *master, uint32_t index) {
 GMPUNCHI_FN void gmpunchi_host_relist(gmpunch_master *master, uint32_t old, uint32_t index) {
     gmpunchi_connection *from = gmpunchi_connection_at(master, old), *to = gmpunchi_connection_at(master, index);
     if (!from->listing || to->listing) return;
-    gmpunchi_list_replace(&master->listed, &master->connection, offsetof(gmpunchi_connection, listed_link), old, index);
+    master->listed[from->listing->place].host = index;
     to->listing = from->listing;
     from->listing = NULL;
 }
@@ -6450,7 +6487,7 @@ GMPUNCHI_FN void gmpunchi_host_list(gmpunch_master *master, uint32_t index, cons
     uint32_t i;
     if (!gmpunchi_master_has_lobby(master)) return;
     for (i = 0; i < GMPUNCH_DATA_STRINGS; i++) size += strlen(registration->data[i]) + 1;
-    if (master->stats.data_bytes - before + size <= master->config.max_data)
+    if (master->stats.data_bytes - before + size <= master->config.max_data && (old || !gmpunchi_listed_reserve(master)))
         listing = (gmpunchi_listing *)gmpunchi_master_alloc(master, sizeof *listing + size);
     if (!listing) {
         gmpunchi_connection_refused(master, index, &master->stats.refused_data, "host not listed:");
@@ -6470,12 +6507,15 @@ GMPUNCHI_FN void gmpunchi_host_list(gmpunch_master *master, uint32_t index, cons
     }
     if (old) {
         listing->created = old->created;
+        listing->place = old->place;
         gmpunchi_master_release(master, old, old->size);
     } else {
-        gmpunchi_list_append(&master->listed, &master->connection, offsetof(gmpunchi_connection, listed_link), index);
+        listing->place = master->places++;
+        master->listed[listing->place].host = index;
         listing->created = master->unix_time ? master->unix_time + (master->object.now - master->unix_at) / 1000 : 0;
         master->stats.listed++;
     }
+    gmpunchi_sign(master, registration->data, master->listed[listing->place].signature);
     master->stats.data_bytes += size - before;
     master->lobby_version++;
     host->listing = listing;
@@ -6821,7 +6861,7 @@ GMPUNCHI_FN void gmpunchi_connection_clear(gmpunch_master *master, uint32_t inde
 GMPUNCHI_FN void gmpunchi_connection_give(gmpunch_master *master, uint32_t index) {
     uint32_t site = gmpunchi_connection_at(master, index)->site;
     gmpunchi_site_at(master, site)->connections--;
-    gmpunchi_subnet_count(master, &gmpunchi_site_at(master, site)->ip, -1);
+    gmpunchi_subnet_count(master, gmpunchi_subnet(master, &gmpunchi_site_at(master, site)->ip), -1);
     gmpunchi_site_give(master, site);
     gmpunchi_connection_at(master, index)->generation = 0;
     gmpunchi_pool_give(&master->connection, index);
@@ -6912,16 +6952,20 @@ GMPUNCHI_FN void gmpunchi_picks_sort(gmpunchi_pick *item, gmpunchi_pick *spare, 
 GMPUNCHI_FN int32_t gmpunchi_lobby_pick(gmpunch_master *master, const gmpunchi_lobby_request *request,
                                         gmpunchi_picks *picks) {
     int32_t backwards = !request->sort_by && request->descending;
-    uint32_t index = backwards ? master->listed.tail : master->listed.head, i;
-    while (index != GMPUNCHI_NONE && (request->sort_by || picks->count < request->limit)) {
-        const gmpunchi_connection *host = gmpunchi_connection_at(master, index);
-        if (gmpunchi_host_matches(host, request) && !gmpunchi_host_is_ghost(master, host)) {
-            if (picks->count == picks->room && gmpunchi_picks_grow(master, picks, picks->room ? picks->room * 2 : 64))
-                return GMPUNCH_ERR_MEMORY;
-            picks->item[picks->count].key = request->sort_by ? gmpunchi_host_string(host, request->sort_by - 1) : "";
-            picks->item[picks->count++].host = index;
-        }
-        index = backwards ? host->listed_link.prev : host->listed_link.next;
+    uint8_t filter[GMPUNCH_DATA_STRINGS], mask[GMPUNCH_DATA_STRINGS];
+    uint32_t i;
+    gmpunchi_sign(master, request->filter, filter);
+    for (i = 0; i < GMPUNCH_DATA_STRINGS; i++) mask[i] = request->filter[i][0] ? 0xff : 0;
+    for (i = 0; i < master->places && (request->sort_by || picks->count < request->limit); i++) {
+        const gmpunchi_listed *listed = &master->listed[backwards ? master->places - 1 - i : i];
+        const gmpunchi_connection *host;
+        if (listed->host == GMPUNCHI_NONE || !gmpunchi_signature_passes(listed->signature, filter, mask)) continue;
+        host = gmpunchi_connection_at(master, listed->host);
+        if (!gmpunchi_host_matches(host, request) || gmpunchi_host_is_ghost(master, host)) continue;
+        if (picks->count == picks->room && gmpunchi_picks_grow(master, picks, picks->room ? picks->room * 2 : 64))
+            return GMPUNCH_ERR_MEMORY;
+        picks->item[picks->count].key = request->sort_by ? gmpunchi_host_string(host, request->sort_by - 1) : "";
+        picks->item[picks->count++].host = listed->host;
     }
     if (!request->sort_by || !picks->count) return GMPUNCH_OK;
     if (picks->room < 2 * picks->count && gmpunchi_picks_grow(master, picks, 2 * picks->count)) return GMPUNCH_ERR_MEMORY;
@@ -7027,7 +7071,7 @@ GMPUNCHI_FN gmpunchi_text *gmpunchi_lobby_kept(const gmpunch_master *master, con
    other connection closed. */
 GMPUNCHI_FN int32_t gmpunchi_command_is_allowed(gmpunch_master *master, uint32_t index, uint32_t commands) {
     const gmpunchi_connection *connection = gmpunchi_connection_at(master, index);
-    if (!gmpunchi_commands_are_fast(master, &gmpunchi_site_at(master, connection->site)->ip, commands)) return 1;
+    if (!gmpunchi_commands_are_fast(master, gmpunchi_site_at(master, connection->site), commands)) return 1;
     if (connection->is_host) gmpunchi_connection_refused(master, index, &master->stats.refused_commands, "too fast:");
     else gmpunchi_connection_close(master, index, &master->stats.refused_commands, GMPUNCH_REASON_LIMIT);
     return 0;
@@ -7226,6 +7270,7 @@ int32_t gmpunch_master_tcp_accepted(gmpunch_master *master, uint64_t now, const 
                                     uint32_t *connection) {
     gmpunchi_connection *added;
     gmpunch_address normal;
+    uint64_t subnet;
     uint32_t index, site;
     if (!master || !from || !connection) return GMPUNCH_ERR_ARGUMENT;
     *connection = 0;
@@ -7241,7 +7286,8 @@ int32_t gmpunch_master_tcp_accepted(gmpunch_master *master, uint64_t now, const 
         gmpunchi_master_refused(master, &master->stats.refused_connections_waiting, "connection refused:", &normal);
         return GMPUNCH_ERR_FULL;
     }
-    if (gmpunchi_subnet_is_full(master, &normal)) {
+    subnet = gmpunchi_subnet(master, &normal);
+    if (gmpunchi_subnet_is_full(master, subnet)) {
         gmpunchi_master_refused(master, &master->stats.refused_connections_subnet, "too many connections of the subnet of",
                                 &normal);
         return GMPUNCH_ERR_FULL;
@@ -7265,7 +7311,7 @@ int32_t gmpunch_master_tcp_accepted(gmpunch_master *master, uint64_t now, const 
     added->generation = (uint16_t)master->generation;
     gmpunchi_list_init(&added->request);
     gmpunchi_site_at(master, site)->connections++;
-    gmpunchi_subnet_count(master, &normal, 1);
+    gmpunchi_subnet_count(master, subnet, 1);
     gmpunchi_timer_start(master, index, GMPUNCHI_TIMER_IDLE);
     master->stats.connections++;
     master->stats.accepted++;
@@ -7588,7 +7634,6 @@ int32_t gmpunch_master_create(const gmpunch_master_config *given, uint64_t now, 
     for (i = 0; i < GMPUNCHI_TIMERS; i++) gmpunchi_list_init(&master->timer[i]);
     gmpunchi_list_init(&master->commanding);
     for (i = 0; i < GMPUNCHI_OUTS; i++) gmpunchi_list_init(&master->out[i]);
-    gmpunchi_list_init(&master->listed);
     gmpunchi_list_init(&master->stalled);
     gmpunchi_list_init(&master->client_port_expiry);
     gmpunchi_list_init(&master->host_port_expiry);
@@ -7630,6 +7675,7 @@ GMPUNCHI_FN void gmpunchi_master_clear(gmpunch_master *master) {
         gmpunchi_master_release(master, master->site_map.next,
                                 ((size_t)master->site_map.mask + 1) * sizeof *master->site_map.next);
     }
+    gmpunchi_master_release(master, master->listed, master->listed_room * sizeof *master->listed);
     gmpunchi_master_release(master, master->work, master->work_size);
     GMPUNCH_ASSERT(master->stats.memory == sizeof *master);
 }

@@ -748,6 +748,57 @@ TEST_CASE("lobby: no memory at each allocation in turn: answered or closed, noth
     CHECK(closed > 2);
 }
 
+TEST_CASE("lobby: the order stays while hosts come and go, and places that were left are used again") {
+    desk d;
+    std::vector<std::pair<std::string, uint32_t>> expected; // last byte of the IP, connection
+    gmpunchi_object random{};
+    uint32_t most = 0;
+    for (int i = 0; i < 3000; i++) {
+        uint64_t dice = gmpunchi_random(&random);
+        if (expected.size() < 100 && (dice % 2 || expected.size() < 90)) {
+            std::string number = std::to_string(i % 250);
+            expected.emplace_back(number, d.host("10.0." + std::to_string(i / 250) + "." + number, {"game", number}));
+        } else {
+            auto gone = expected.begin() + std::ptrdiff_t(dice / 2 % expected.size());
+            REQUIRE(gmpunch_master_tcp_closed(d.master, d.now, gone->second, 0) == GMPUNCH_OK);
+            expected.erase(gone);
+        }
+        most = std::max(most, d.master->listed_room);
+        if (i % 50) continue;
+        std::string forward, backward, last = expected.back().first;
+        for (const auto &host : expected) {
+            forward += (forward.empty() ? "" : " ") + host.first;
+            backward = host.first + (backward.empty() ? "" : " ") + backward;
+        }
+        CHECK(ips(d.list(sorted("date", "DESC"))) == forward);
+        CHECK(ips(d.list(sorted("date", "ASC"))) == backward);
+        CHECK(ips(d.list(sorted("date", "ASC", "1"))) == last);
+        query q;
+        q.filter[1] = last;
+        CHECK(parse(d.list(q)).size() >= 1);
+    }
+    CHECK(most == 256); // more than three quarters of 128 are in use
+}
+
+TEST_CASE("lobby: strings whose signatures are the same are not taken for each other") {
+    desk d;
+    const auto signature = [&](const std::string &data) {
+        const char *all[GMPUNCH_DATA_STRINGS] = {data.c_str(), "", "", "", "", "", "", ""};
+        uint8_t bits[GMPUNCH_DATA_STRINGS];
+        gmpunchi_sign(d.master, all, bits);
+        return bits[0];
+    };
+    std::string other = "0";
+    while (signature(other) != signature("wanted")) other = std::to_string(std::stoi(other) + 1);
+    d.host("10.0.0.1", {other});
+    d.host("10.0.0.2", {"wanted"});
+    query q;
+    q.filter[0] = "wanted";
+    CHECK(ips(d.list(q)) == "2");
+    q.filter[0] = other;
+    CHECK(ips(d.list(q)) == "1");
+}
+
 TEST_CASE("lobby: ten thousand hosts, sorted and filtered") {
     gmpunch_master_config config = {};
     config.max_connections_per_ip = 10;
