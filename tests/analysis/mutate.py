@@ -4,7 +4,8 @@
 A mutant is a changed function: another comparison, operator, constant or returned value, a condition the other way round, a
 statement left out. Each runs the test cases that reach the changed line, quick ones first, and is noticed if one fails,
 crashes or does not end; what survives runs the quick ones again with AddressSanitizer and UndefinedBehaviorSanitizer, as
-the tests have them, and then test_faults.cpp, which has a library of its own. Not counted: what does not compile, what compiles to the same code, and what equivalents.txt names,
+the tests have them, all of them with the library for systems that have only poll, and test_faults.cpp, which has a library
+of its own. Not counted: what does not compile, what compiles to the same code, and what equivalents.txt names,
 with the reason why nobody can tell the difference. Exit code 1 if less than 90 % are noticed.
 """
 import argparse
@@ -101,11 +102,13 @@ class Mutant:
         return f"gmpunch.h:{self.lines[0]} {self.function} ({self.kind})\n    - {self.old}\n    + {self.new}"
 
 
-def choose(text, chance):
+def choose(text, chance, only):
     """All mutants in the order in which they are tried: rooms by their size, in each room the kinds in turn."""
     code, queues = masked(text), []
     functions = split.functions(text)
     for room, start, end in split.rooms(text):
+        if only and room not in only:
+            continue
         kinds = {}
         for function in functions:
             if start <= function.start() < end:
@@ -197,6 +200,7 @@ def batches(tests, lines):
 
 # ---- whether a mutant is noticed
 
+POLL_ROOMS = ("sockets", "drive")  # that differ on systems that have only poll
 SANITIZED_SECONDS = 1.0  # longer batches run without sanitizers only
 FAULTS = ["tests/unit/test_faults.cpp", "tests/sim/faulty_sockets.hpp", "tests/unit/gmpunch_internal.hpp"]
 FAULTS_SECONDS = 120  # that they may take
@@ -269,6 +273,10 @@ def try_mutant(job):
                 return mutant, "same code", ""
             compile_library(place, ["-O0", *SANITIZE], "library.o")
             by = noticed_by(place, SANITIZE, tests, mutant)
+        if not by and mutant.room in POLL_ROOMS:
+            compile_library(place, ["-O0", "-DGMPUNCH_POLL_ONLY"], "library.o")
+            by = noticed_by(place, [], {name: (seconds, mutant.lines) for name, (seconds, _) in tests.items()
+                                        if "socket" in name}, mutant)
         if not by:
             by = faults_notice(place, mutant.text)
         return mutant, "noticed" if by else "survived", by
@@ -315,6 +323,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=1, help="another seed chooses other mutants (default 1)")
     parser.add_argument("--count", type=int, default=200, help="how many mutants (default 200)")
+    parser.add_argument("--rooms", nargs="+", default=[], help="only mutants in these rooms of gmpunch.h")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--verbose", action="store_true", help="also prints what was noticed, and by which test case")
     arguments = parser.parse_args()
@@ -326,7 +335,7 @@ def main():
     print(f"{len(tests)} test cases, seed {arguments.seed}, prepared in {time.monotonic() - begin:.0f} s", flush=True)
 
     counts, by_room, survivors, begin = {}, {}, [], time.monotonic()
-    candidates = enumerate(choose(text, random.Random(arguments.seed)))
+    candidates = enumerate(choose(text, random.Random(arguments.seed), arguments.rooms))
     with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
         running = set()
         while True:
