@@ -164,12 +164,13 @@ public:
         return id;
     }
     void close(uint32_t id) { gmpunch_master_tcp_closed(master, now, id, 0); }
-    // Lets the master's output out. Returns how many messages that were.
+    // Lets the master's output out. Returns how many messages that were; nothing is closed by the master.
     int flush() {
         gmpunch_transmit transmit;
         gmpunch_event event;
         int sent = 0;
-        while (gmpunch_master_next_transmit(master, &transmit) > 0) sent++;
+        for (; gmpunch_master_next_transmit(master, &transmit) > 0; sent++)
+            check(transmit.kind == GMPUNCH_TRANSMIT_TCP_SEND);
         while (gmpunch_master_next_event(master, &event) > 0) {}
         return sent;
     }
@@ -286,11 +287,11 @@ void list(benchmark::State &state, const bytes &request, bool changed) {
     for (auto _ : state) {
         if (changed) {
             if (visitor) e.close(visitor);
-            visitor = visitor ? 0 : e.add(ipv4(0xc0000001, 6510), "");
+            visitor = visitor ? 0 : e.add(ipv4(0xc0000001 + e.operations % 65536, 6510), "");
         }
-        uint32_t id = e.accept(client_at(0));
+        uint32_t id = e.accept(client_at(e.operations++ % 65536));
         e.tcp(id, request);
-        engine::check(e.flush() > 0);
+        engine::check(e.flush() == 1);
         e.close(id);
         e.pass_time();
     }
