@@ -5725,10 +5725,10 @@ typedef struct gmpunchi_listing {
     uint32_t place;   /* in gmpunch_master.listed */
 } gmpunchi_listing;
 
-/* A host of the lobby, and what a filter passes over it by without touching it: eight bits of each data string's hash. */
+/* A host of the lobby, and what a filter passes over it by without touching it. */
 typedef struct gmpunchi_listed {
-    uint8_t signature[GMPUNCH_DATA_STRINGS];
-    uint32_t host; /* GMPUNCHI_NONE: it left */
+    uint8_t signature[8]; /* see gmpunchi_sign; in bytes, as 8 and 4 would take 16 */
+    uint32_t host;        /* GMPUNCHI_NONE: it left */
 } gmpunchi_listed;
 
 typedef struct gmpunchi_connection {
@@ -6437,19 +6437,15 @@ GMPUNCHI_FN int32_t gmpunchi_listed_reserve(gmpunch_master *master) {
     return GMPUNCH_OK;
 }
 
-GMPUNCHI_FN void gmpunchi_sign(const gmpunch_master *master, const char *const *data, uint8_t *signature) {
+/* Eight bits of each data string's hash. */
+GMPUNCHI_FN uint64_t gmpunchi_sign(const gmpunch_master *master, const char *const *data) {
+    uint64_t signature = 0;
     uint32_t i;
-    for (i = 0; i < GMPUNCH_DATA_STRINGS; i++)
-        signature[i] = data[i][0] ? (uint8_t)gmpunchi_siphash(master->key, (const uint8_t *)data[i], strlen(data[i])) : 0;
-}
-
-/* Whether a host of this signature can have the strings that a filter has where the mask is not 0. */
-GMPUNCHI_FN int32_t gmpunchi_signature_passes(const uint8_t *signature, const uint8_t *filter, const uint8_t *mask) {
-    uint64_t a, b, bits; /* all at once */
-    memcpy(&a, signature, sizeof a);
-    memcpy(&b, filter, sizeof b);
-    memcpy(&bits, mask, sizeof bits);
-    return ((a ^ b) & bits) == 0;
+    for (i = 0; i < GMPUNCH_DATA_STRINGS; i++) {
+        const uint8_t *text = (const uint8_t *)data[i];
+        signature = signature << 8 | (text[0] ? gmpunchi_siphash(master->key, text, strlen(data[i])) & 0xff : 0);
+    }
+    return signature;
 }
 
 /* Takes a host out of the lobby. */
@@ -6483,6 +6479,7 @@ GMPUNCHI_FN void gmpunchi_host_list(gmpunch_master *master, uint32_t index, cons
     gmpunchi_listing *listing = NULL, *old = host->listing;
     uint64_t before = old ? gmpunchi_listing_bytes(old) : 0;
     size_t size = 0;
+    uint64_t signature;
     char *text;
     uint32_t i;
     if (!gmpunchi_master_has_lobby(master)) return;
@@ -6515,7 +6512,8 @@ GMPUNCHI_FN void gmpunchi_host_list(gmpunch_master *master, uint32_t index, cons
         listing->created = master->unix_time ? master->unix_time + (master->object.now - master->unix_at) / 1000 : 0;
         master->stats.listed++;
     }
-    gmpunchi_sign(master, registration->data, master->listed[listing->place].signature);
+    signature = gmpunchi_sign(master, registration->data);
+    memcpy(master->listed[listing->place].signature, &signature, sizeof signature);
     master->stats.data_bytes += size - before;
     master->lobby_version++;
     host->listing = listing;
@@ -6952,14 +6950,14 @@ GMPUNCHI_FN void gmpunchi_picks_sort(gmpunchi_pick *item, gmpunchi_pick *spare, 
 GMPUNCHI_FN int32_t gmpunchi_lobby_pick(gmpunch_master *master, const gmpunchi_lobby_request *request,
                                         gmpunchi_picks *picks) {
     int32_t backwards = !request->sort_by && request->descending;
-    uint8_t filter[GMPUNCH_DATA_STRINGS], mask[GMPUNCH_DATA_STRINGS];
+    uint64_t filter = gmpunchi_sign(master, request->filter), mask = 0, signature;
     uint32_t i;
-    gmpunchi_sign(master, request->filter, filter);
-    for (i = 0; i < GMPUNCH_DATA_STRINGS; i++) mask[i] = request->filter[i][0] ? 0xff : 0;
+    for (i = 0; i < GMPUNCH_DATA_STRINGS; i++) mask = mask << 8 | (request->filter[i][0] ? 0xff : 0);
     for (i = 0; i < master->places && (request->sort_by || picks->count < request->limit); i++) {
         const gmpunchi_listed *listed = &master->listed[backwards ? master->places - 1 - i : i];
         const gmpunchi_connection *host;
-        if (listed->host == GMPUNCHI_NONE || !gmpunchi_signature_passes(listed->signature, filter, mask)) continue;
+        memcpy(&signature, listed->signature, sizeof signature);
+        if (((signature ^ filter) & mask) != 0 || listed->host == GMPUNCHI_NONE) continue;
         host = gmpunchi_connection_at(master, listed->host);
         if (!gmpunchi_host_matches(host, request) || gmpunchi_host_is_ghost(master, host)) continue;
         if (picks->count == picks->room && gmpunchi_picks_grow(master, picks, picks->room ? picks->room * 2 : 64))
