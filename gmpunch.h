@@ -1598,6 +1598,9 @@ GMPUNCHI_FN void gmpunchi_list_remove(gmpunchi_list *list, const gmpunchi_pool *
 
 /* >>bytes ============================================================================================================== */
 
+/* data + len for two names; C knows no arithmetic on NULL, not even by 0. */
+#define GMPUNCHI_BEHIND(data, len) ((len) ? (data) + (len) : (data))
+
 GMPUNCHI_FN void gmpunchi_store(uint8_t *out, uint64_t value, uint32_t bytes) {
     uint32_t i;
     for (i = 0; i < bytes; i++) out[i] = (uint8_t)(value >> (8 * i));
@@ -1662,7 +1665,7 @@ GMPUNCHI_FN uint64_t gmpunchi_siphash(const uint64_t key[2], const uint8_t *data
     uint32_t round;
     for (at = 0;; at += 8) {
         int32_t last = len - at < 8;
-        const uint8_t *from = at ? data + at : data;
+        const uint8_t *from = GMPUNCHI_BEHIND(data, at);
         uint64_t word =
             last ? gmpunchi_load(from, (uint32_t)(len - at)) | ((uint64_t)(len & 255) << 56) : gmpunchi_load(from, 8);
         v3 ^= word;
@@ -1805,7 +1808,7 @@ GMPUNCHI_FN uint8_t *gmpunchi_buffer_room(gmpunch_buffer *buffer, size_t len) {
     }
     buffer->position = start + len;
     if (buffer->used < buffer->position) buffer->used = buffer->position;
-    return start ? buffer->data + start : buffer->data; /* C knows no arithmetic on a pointer to nothing */
+    return GMPUNCHI_BEHIND(buffer->data, start);
 }
 
 /* The next len used bytes at the aligned position; NULL on failure. */
@@ -1818,7 +1821,7 @@ GMPUNCHI_FN const uint8_t *gmpunchi_buffer_take(gmpunch_buffer *buffer, size_t l
         return NULL;
     }
     buffer->position = start + len;
-    return start ? buffer->data + start : buffer->data; /* C knows no arithmetic on a pointer to nothing */
+    return GMPUNCHI_BEHIND(buffer->data, start);
 }
 
 GMPUNCHI_FN int32_t gmpunchi_buffer_write(gmpunch_buffer *buffer, uint64_t value, uint32_t bytes) {
@@ -2518,7 +2521,7 @@ typedef struct gmpunchi_registration {
 } gmpunchi_registration;
 
 GMPUNCHI_FN int32_t gmpunchi_decode_reg2(const char *arguments, size_t len, gmpunchi_registration *out) {
-    const char *at = arguments, *end = len ? arguments + len : arguments;
+    const char *at = arguments, *end = GMPUNCHI_BEHIND(arguments, len);
     int32_t result = gmpunchi_decode_version(gmpunchi_next_argument(&at, end), out->version);
     uint32_t i;
     for (i = 0; i < GMPUNCH_DATA_STRINGS; i++) out->data[i] = gmpunchi_next_argument(&at, end);
@@ -2526,7 +2529,7 @@ GMPUNCHI_FN int32_t gmpunchi_decode_reg2(const char *arguments, size_t len, gmpu
 }
 
 GMPUNCHI_FN void gmpunchi_decode_lobby_request(const char *arguments, size_t len, gmpunchi_lobby_request *out) {
-    const char *at = arguments, *end = len ? arguments + len : arguments, *text;
+    const char *at = arguments, *end = GMPUNCHI_BEHIND(arguments, len), *text;
     uint32_t i;
     for (i = 0; i < GMPUNCH_DATA_STRINGS; i++) out->filter[i] = gmpunchi_next_argument(&at, end);
     text = gmpunchi_next_argument(&at, end);
@@ -2971,7 +2974,7 @@ GMPUNCHI_FN int32_t gmpunchi_decode_lobby(int32_t *state, const uint8_t *data, s
     uint32_t i;
     *used = 0;
     json.at = data;
-    json.end = len ? data + len : data;
+    json.end = GMPUNCHI_BEHIND(data, len);
     json.text = text;
     json.text_room = text_size;
     json.error = 0;
@@ -9678,7 +9681,7 @@ GMPUNCHI_FN void gmpunchi_master_drive_read_tcp(gmpunch_master *master, gmpunchi
     int32_t got, os_error;
     uint32_t i;
     for (i = 0; i < GMPUNCHI_MASTER_READS; i++) {
-        uintptr_t socket = (uintptr_t)gmpunchi_slot_at(drive, connection)->socket;
+        uintptr_t socket = gmpunchi_slot_socket(drive, connection);
         got = gmpunchi_tcp_receive(socket, drive->rx, sizeof drive->rx, &os_error);
         if (got < 0) {
             if (gmpunch_master_tcp_closed(master, now, connection, os_error) == GMPUNCH_OK)
@@ -9729,8 +9732,7 @@ GMPUNCHI_FN void gmpunchi_master_drive_ready(gmpunch_master *master, gmpunchi_ma
     }
     if (gmpunchi_connection_place(master, ready->key) == GMPUNCHI_NONE) return; /* closed since */
     if (ready->what & GMPUNCHI_READY_WRITE) {
-        gmpunchi_watch_set(&drive->watch, (uintptr_t)gmpunchi_slot_at(drive, ready->key)->socket, ready->key,
-                           GMPUNCHI_READY_READ);
+        gmpunchi_watch_set(&drive->watch, gmpunchi_slot_socket(drive, ready->key), ready->key, GMPUNCHI_READY_READ);
         gmpunch_master_tcp_writable(master, now, ready->key);
     }
     if (ready->what & GMPUNCHI_READY_READ)
