@@ -4,10 +4,10 @@
           [--hostile N] [--lobbies N] [--filter TEXT] [--limit N] [--at-once N] [--reuse] [--floor]
 
    In this order: registers N hosts; lets SECONDS pass, and again while the hosts send their signs of life; opens connections
-   that do harm: N silent ones, N with half a line and a few that never read; asks for introductions; asks for lists. What is 0 is left out. Each host and client has a loopback address of its own. Every answer,
-   and every introduction that a host is told of, is compared with what it must be; with --floor only counted. The last line
-   is JSON; times of the server's processor are of process PID. Exit codes: 0, 1 something was wrong or missing, 2 wrong
-   usage. */
+   that do harm: N silent ones, N with half a line and a few that never read; asks for introductions; asks for lists. What is
+   0 is left out. Each host and client has a loopback address of its own. Every answer, and every introduction that a host is
+   told of, is compared with what it must be; with --floor only counted. The last line is JSON; times of the server's
+   processor are of process PID. Exit codes: 0, 1 something was wrong or missing, 2 wrong usage. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
