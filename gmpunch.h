@@ -2561,12 +2561,14 @@ GMPUNCHI_FN void gmpunchi_decode_lobby_request(const char *arguments, size_t len
 
 /* Found, and introduction: the same bytes. */
 GMPUNCHI_FN int32_t gmpunchi_encode_found(gmpunch_buffer *out, const gmpunch_address *address) {
-    char text[64];
-    gmpunch_buffer_write_u8(out, GMPUNCHI_ID_FOUND);
-    text[gmpunchi_format_ip(address, text)] = 0;
-    gmpunch_buffer_write_string(out, text);
-    text[gmpunchi_decimal(address->port, text)] = 0;
-    return gmpunch_buffer_write_string(out, text);
+    char text[1 + 64 + 6];
+    size_t len = 1;
+    text[0] = (char)GMPUNCHI_ID_FOUND;
+    len += gmpunchi_format_ip(address, text + len);
+    text[len++] = 0;
+    len += gmpunchi_decimal(address->port, text + len);
+    text[len++] = 0;
+    return gmpunch_buffer_write_bytes(out, text, len);
 }
 #define GMPUNCHI_FOUND_MAX (1 + 51 + 6) /* bytes of it: id, ip with scope, port */
 
