@@ -8401,17 +8401,17 @@ GMPUNCHI_FN int32_t gmpunchi_tcp_receive(uintptr_t socket, uint8_t *data, size_t
     return -1;
 }
 
-/* Waits for any of the entries: how many are ready, 0 also where a signal came between, < 0 for an error. timeout_ms
-   GMPUNCH_NEVER: without end. */
+/* Waits for any of the entries: how many are ready, 0 also where a signal came between, < 0 for an error. Only if some are, it
+   says which. timeout_ms GMPUNCH_NEVER: without end. */
 GMPUNCHI_FN int32_t gmpunchi_wait(gmpunchi_pollfd *entries, uint32_t count, uint32_t timeout_ms) {
     int wait = timeout_ms > 0x7fffffffu ? -1 : (int)timeout_ms;
     int ready;
-    uint32_t i;
 #if defined(_WIN32)
     /* WSAPoll never told of a refused connection before Windows 10 2004; select does, for as many as it can. */
     if (count <= FD_SETSIZE) {
         fd_set reading, writing, failing;
         struct timeval limit;
+        uint32_t i;
         FD_ZERO(&reading);
         FD_ZERO(&writing);
         FD_ZERO(&failing);
@@ -8439,7 +8439,6 @@ GMPUNCHI_FN int32_t gmpunchi_wait(gmpunchi_pollfd *entries, uint32_t count, uint
 #else
     ready = poll(entries, (nfds_t)count, wait);
 #endif
-    for (i = 0; ready < 0 && i < count; i++) entries[i].revents = 0;
     return ready < 0 && gmpunchi_net_interrupted(gmpunchi_net_error()) ? 0 : ready;
 }
 
@@ -9043,7 +9042,6 @@ GMPUNCHI_FN uint32_t gmpunchi_drive_entries(const gmpunchi_drive *drive, gmpunch
         entries[count].events = (short)(drive->connecting ? POLLOUT : drive->tcp_full ? POLLIN | POLLOUT : POLLIN);
         index[count++] = GMPUNCHI_NONE;
     }
-    for (i = 0; i < count; i++) entries[i].revents = 0;
     return count;
 }
 
@@ -9527,6 +9525,7 @@ typedef struct gmpunchi_master_drive {
     gmpunchi_pool slot; /* only its chunks: the places are those of the master's connections */
     uint32_t unread_first, unread_last;
     uint64_t clock_at; /* when to look at the system's clock again */
+    uint32_t activity; /* changes with all that reading and writing sockets brings */
     uint8_t rx[GMPUNCHI_MASTER_RX];
     gmpunchi_batch batch;
 } gmpunchi_master_drive;
@@ -9611,6 +9610,7 @@ GMPUNCHI_FN int32_t gmpunchi_master_drive_flush(gmpunch_master *master, gmpunchi
             gmpunchi_watch_set(&drive->watch, socket, transmit.connection, GMPUNCHI_READY_READ | GMPUNCHI_READY_WRITE);
         }
         if (sent > 0) bytes += (uint32_t)sent;
+        if (sent) drive->activity++;
     }
     return 1;
 }
@@ -9659,6 +9659,7 @@ GMPUNCHI_FN int32_t gmpunchi_master_drive_accept(gmpunch_master *master, gmpunch
             gmpunchi_master_drive_listen(drive, 0);
             return 0;
         }
+        drive->activity++;
         if (gmpunch_master_tcp_accepted(master, now, &from, &connection)) {
             gmpunchi_socket_close(&accepted);
         } else if (gmpunchi_master_drive_add(master, drive, accepted, connection)) {
@@ -9685,6 +9686,7 @@ GMPUNCHI_FN int32_t gmpunchi_master_drive_read_udp(gmpunch_master *master, gmpun
             }
         }
         read += got;
+        drive->activity += got;
         if (got < most) return 0;
     } while (read < GMPUNCHI_MASTER_DATAGRAMS);
     return 1;
@@ -9698,6 +9700,7 @@ GMPUNCHI_FN void gmpunchi_master_drive_read_tcp(gmpunch_master *master, gmpunchi
     for (i = 0; i < GMPUNCHI_MASTER_READS; i++) {
         uintptr_t socket = gmpunchi_slot_socket(drive, connection);
         got = gmpunchi_tcp_receive(socket, drive->rx, sizeof drive->rx, &os_error);
+        if (got) drive->activity++;
         if (got < 0) {
             if (gmpunch_master_tcp_closed(master, now, connection, os_error) == GMPUNCH_OK)
                 gmpunchi_master_drive_remove(drive, connection);
@@ -9754,19 +9757,10 @@ GMPUNCHI_FN void gmpunchi_master_drive_ready(gmpunch_master *master, gmpunchi_ma
         gmpunchi_master_drive_read_tcp(master, drive, now, ready->key, (ready->what & GMPUNCHI_READY_LAST) != 0);
 }
 
-/* Changes with all that reading and writing sockets brings. */
-GMPUNCHI_FN uint64_t gmpunchi_master_activity(const gmpunch_master *master) {
-    const gmpunch_master_stats *stats = &master->stats;
-    return stats->udp_received + stats->tcp_bytes_in + stats->tcp_bytes_out + stats->connections + 2 * stats->accepted +
-           stats->refused_connections + stats->refused_connections_ip + stats->refused_connections_subnet +
-           stats->refused_connections_waiting + stats->refused_memory;
-}
-
 int32_t gmpunch_master_poll(gmpunch_master *master, gmpunch_event *event, uint32_t timeout_ms) {
     gmpunchi_master_drive *drive = master ? (gmpunchi_master_drive *)master->object.drive : NULL;
     uint64_t now, until;
-    uint64_t activity = 0;
-    uint32_t rounds = 0, fruitless = 0;
+    uint32_t rounds = 0, fruitless = 0, activity = 0;
     int32_t looked = 0;
     if (!drive) return gmpunchi_no_drive(master);
     master->no_events = event == NULL;
@@ -9797,9 +9791,9 @@ int32_t gmpunch_master_poll(gmpunch_master *master, gmpunch_event *event, uint32
         if (master->unread) gmpunchi_master_drive_read_on(master, drive, now);
         for (; gmpunchi_watch_next(&drive->watch, &ready); told = 1) gmpunchi_master_drive_ready(master, drive, now, &ready);
         master->unread = gmpunchi_master_drive_has_unread(drive);
-        if (told && activity == gmpunchi_master_activity(master)) gmpunchi_fruitless(&master->object, &fruitless, wait);
+        if (told && activity == drive->activity) gmpunchi_fruitless(&master->object, &fruitless, wait);
         else fruitless = 0;
-        activity = gmpunchi_master_activity(master);
+        activity = drive->activity;
     }
     if (event) memset(event, 0, sizeof *event);
     return 0;

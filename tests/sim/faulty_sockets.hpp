@@ -13,6 +13,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <functional>
 #include <map>
 #include <set>
 #include <string>
@@ -78,7 +79,9 @@ struct system {
     size_t longest = 0;     // that were to be sent at once
     uint64_t now_us = 1000000;
     int64_t unix_seconds = 1700000000;
-    std::map<std::string, std::string> names; // what resolves, and to which numeric address
+    std::map<std::string, std::vector<std::string>> names; // what resolves, and to which numeric addresses
+    std::function<void()> before_wait;                     // of the library; something may come then
+    size_t naps = 0;                                       // pauses that no socket ends
     std::set<int> open;
     size_t misused = 0; // descriptors that are not open (any more)
 
@@ -89,6 +92,8 @@ struct system {
         take = SIZE_MAX;
         longest = 0;
         names.clear();
+        before_wait = nullptr;
+        naps = 0;
         misused = 0;
     }
     // Counts a call; whether it fails, with errno set.
@@ -184,6 +189,7 @@ inline int do_getsockopt(int fd, int level, int option, void *value, socklen_t *
 }
 
 inline int do_poll(pollfd *entries, nfds_t count, int timeout) {
+    if (net.before_wait) net.before_wait();
     if (net.fails(call_poll)) return -1;
     for (nfds_t i = 0; i < count; i++)
         if (entries[i].fd >= 0) net.uses(entries[i].fd);
@@ -204,12 +210,34 @@ inline int do_close(int fd) {
     return -1;
 }
 
+// What a name was looked up for, in the order of the addresses.
+inline std::map<addrinfo *, std::vector<addrinfo *>> looked_up;
+
 inline int do_getaddrinfo(const char *node, const char *service, const addrinfo *hints, addrinfo **found) {
     if (net.fails(call_getaddrinfo)) return net.planned.error;
-    std::map<std::string, std::string>::const_iterator known = net.names.find(node);
     addrinfo numeric = *hints;
     numeric.ai_flags |= AI_NUMERICHOST;
-    return known == net.names.end() ? EAI_NONAME : ::getaddrinfo(known->second.c_str(), service, &numeric, found);
+    std::vector<addrinfo *> all;
+    for (const std::string &one : net.names[node]) {
+        addrinfo *next = nullptr;
+        REQUIRE(::getaddrinfo(one.c_str(), service, &numeric, &next) == 0);
+        REQUIRE(next->ai_next == nullptr);
+        if (!all.empty()) all.back()->ai_next = next;
+        all.push_back(next);
+    }
+    if (all.empty()) return EAI_NONAME;
+    *found = all[0];
+    looked_up[all[0]] = all;
+    return 0;
+}
+
+inline void do_freeaddrinfo(addrinfo *found) {
+    REQUIRE(looked_up.count(found) == 1);
+    for (addrinfo *one : looked_up[found]) {
+        one->ai_next = nullptr;
+        ::freeaddrinfo(one);
+    }
+    looked_up.erase(found);
 }
 
 // Each look at the clock takes a microsecond, so that no loop is endless.
@@ -223,6 +251,7 @@ inline int do_clock_gettime(clockid_t which, timespec *now) {
 
 inline int do_nanosleep(const timespec *time, timespec *) {
     net.work++;
+    net.naps++;
     net.slept(int64_t(time->tv_sec) * 1000 + time->tv_nsec / 1000000);
     return 0;
 }
@@ -240,6 +269,7 @@ inline int do_recvmmsg(int fd, mmsghdr *messages, unsigned count, int flags, tim
 }
 
 inline int do_epoll_wait(int fd, epoll_event *events, int count, int timeout) {
+    if (net.before_wait) net.before_wait();
     net.uses(fd);
     if (net.fails(call_epoll_wait)) return -1;
     int ready = ::epoll_wait(fd, events, count, 0);
@@ -268,6 +298,7 @@ inline int do_epoll_wait(int fd, epoll_event *events, int count, int timeout) {
 #define open(...) faulty::makes<faulty::call_open>(::open, __VA_ARGS__)
 #define read(...) faulty::moves<faulty::call_read>(::read, __VA_ARGS__)
 #define getaddrinfo(...) faulty::do_getaddrinfo(__VA_ARGS__)
+#define freeaddrinfo(...) faulty::do_freeaddrinfo(__VA_ARGS__)
 #define clock_gettime(...) faulty::do_clock_gettime(__VA_ARGS__)
 #define nanosleep(...) faulty::do_nanosleep(__VA_ARGS__)
 #define accept4(...) faulty::accepts(::accept4, __VA_ARGS__)
@@ -296,6 +327,7 @@ inline int do_epoll_wait(int fd, epoll_event *events, int count, int timeout) {
 #undef open
 #undef read
 #undef getaddrinfo
+#undef freeaddrinfo
 #undef clock_gettime
 #undef nanosleep
 #undef accept4

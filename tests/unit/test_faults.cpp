@@ -100,14 +100,21 @@ struct node : any_node {
         REQUIRE(net.work - before <= work_limit);
         return result;
     }
+    // Polls once; whether there was an event.
+    bool poll_once(gmpunch_event *event) const {
+        memset(event, 0x5a, sizeof *event);
+        int32_t result = as([&] { return kind::poll(object, event, 0); });
+        REQUIRE((result == 0 || result == 1));
+        const gmpunch_event none = {};
+        if (result == 0) CHECK(memcmp(event, &none, sizeof none) == 0);
+        return result == 1;
+    }
     // Polls until there is no event left; whether there was one.
     bool step() override {
         if (!object) return false;
         bool any = false;
         for (gmpunch_event event;; any = true) {
-            int32_t result = as([&] { return kind::poll(object, &event, 0); });
-            REQUIRE(result >= 0);
-            if (result == 0) return any;
+            if (!poll_once(&event)) return any;
             if (event.type == GMPUNCH_EVENT_DATA) {
                 packets.push_back(bytes(event.data, event.data + event.len));
             } else {
@@ -180,11 +187,17 @@ struct session {
         gmpunch_master_get_stats(master.object, &stats);
         return stats;
     }
-    bool registered() const {
+    gmpunch_host_stats host_stats() const {
         gmpunch_host_stats stats = gmpunch_host_stats();
         gmpunch_host_get_stats(host.object, &stats);
-        return stats.registered && master_stats().hosts == 1 && master_stats().ports >= 1;
+        return stats;
     }
+    gmpunch_client_stats client_stats() const {
+        gmpunch_client_stats stats = gmpunch_client_stats();
+        gmpunch_client_get_stats(client.object, &stats);
+        return stats;
+    }
+    bool registered() const { return host_stats().registered && master_stats().hosts == 1 && master_stats().ports >= 1; }
     bool connected() const { return gmpunch_client_stage(client.object) == GMPUNCH_STAGE_CONNECTED; }
     bool over() const { return connected() || client.count(GMPUNCH_EVENT_FAILED); }
     bool listed() const { return lobby.count(GMPUNCH_EVENT_LOBBY_DONE) != 0; }
@@ -232,7 +245,25 @@ struct session {
         master.close();
         CHECK(net.misused == 0);
         CHECK(net.open.empty());
+        CHECK(faulty::looked_up.empty());
     }
+};
+
+// A socket of the test's own that sends to one address.
+struct sender {
+    int fd;
+
+    sender(int type, const std::string &to) : fd(::socket(AF_INET, type, 0)) {
+        gmpunch_address at = address(to.c_str());
+        sockaddr_storage there;
+        socklen_t len = gmpunchi_to_sockaddr(&at, 4, &there);
+        REQUIRE(::connect(fd, reinterpret_cast<const sockaddr *>(&there), len) == 0);
+    }
+    ~sender() { ::close(fd); }
+    sender(const sender &) = delete;
+    sender &operator=(const sender &) = delete;
+
+    void send(const std::string &data) const { REQUIRE(::send(fd, data.data(), data.size(), 0) == ssize_t(data.size())); }
 };
 
 // The result that the header names for an error of the system.
@@ -286,7 +317,7 @@ const std::vector<errors_of> &all_errors() {
         {call_read, {EINTR, EIO}},
         {call_epoll_create, {EMFILE, ENFILE, ENOMEM}},
         {call_epoll_ctl, {ENOMEM, ENOSPC}},
-        {call_epoll_wait, {EINTR}},
+        {call_epoll_wait, {EINTR, EINVAL}},
     };
     return all;
 }
@@ -514,21 +545,181 @@ TEST_CASE("faults: a master that can accept nobody says so, waits, and accepts w
 // ---- opening ----
 
 TEST_CASE("faults: a system without IPv6 has IPv4, but one without room for a socket has none") {
-    for (int error : {EAFNOSUPPORT, EPROTONOSUPPORT, EADDRNOTAVAIL, ENOBUFS, ENOMEM, EMFILE}) {
-        bool without = error == EAFNOSUPPORT || error == EPROTONOSUPPORT || error == EADDRNOTAVAIL;
-        CAPTURE(error);
-        for (int i = 0; i < 2; i++) {
-            net.begin({i ? faulty::master : faulty::host, faulty::call_socket, 0, i ? size_t(2) : size_t(1), error});
+    const errors_of without[] = {
+        {faulty::call_socket, {EAFNOSUPPORT, EPROTONOSUPPORT, EADDRNOTAVAIL}},
+        {faulty::call_setsockopt, {ENOPROTOOPT, EINVAL}},
+        {faulty::call_bind, {EADDRNOTAVAIL, EINVAL, EAFNOSUPPORT}},
+        {faulty::call_socket, {ENOBUFS, ENOMEM, EMFILE}},
+        {faulty::call_setsockopt, {ENOBUFS, ENOMEM}},
+        {faulty::call_bind, {EADDRINUSE, EACCES, ENOMEM}},
+    };
+    for (const errors_of &each : without) {
+        bool has_ipv4 = &each < without + 3;
+        for (int error : each.errors) {
+            CAPTURE(faulty::name(each.what));
+            CAPTURE(error);
+            net.begin({faulty::host, each.what, 0, 1, error});
             session s;
-            s.master.config.bind_address = s.host.config.bind_address = nullptr;
+            s.host.config.bind_address = nullptr;
             s.host.config.master = nullptr;
-            // a master opens two, each of them first for IPv6
-            if (i && without) net.planned.times = 1;
-            int32_t result = i ? s.master.open() : s.host.open();
-            CHECK(result == (without ? int32_t(GMPUNCH_OK) : result_of(error)));
-            CHECK((i ? s.master.os_error : s.host.os_error) == (without ? 0 : error));
+            CHECK(s.host.open() == (has_ipv4 ? int32_t(GMPUNCH_OK) : result_of(error)));
+            CHECK(s.host.os_error == (has_ipv4 ? 0 : error));
+            gmpunch_address at;
+            if (has_ipv4) {
+                REQUIRE(s.host.as([&] { return gmpunch_host_local_address(s.host.object, &at); }) == GMPUNCH_OK);
+                CHECK(at.family == 4);
+            }
+            s.close();
+            // a master opens two sockets, each of them first for IPv6; this is the first
+            net.begin({faulty::master, faulty::call_socket, 0, 1, error});
+            s.master.config.bind_address = nullptr;
+            if (each.what != faulty::call_socket) continue;
+            CHECK(s.master.open() == (has_ipv4 ? int32_t(GMPUNCH_OK) : result_of(error)));
+            CHECK(s.master.os_error == (has_ipv4 ? 0 : error));
             s.close();
         }
+    }
+}
+
+TEST_CASE("faults: opening begins to connect, without a poll") {
+    net.begin();
+    session s;
+    REQUIRE(s.open_master() == GMPUNCH_OK);
+    REQUIRE(s.host.open() == GMPUNCH_OK);
+    REQUIRE(s.client.open() == GMPUNCH_OK);
+    REQUIRE(s.lobby.open() == GMPUNCH_OK);
+    for (role who : {faulty::host, faulty::client, faulty::lobby}) CHECK(net.count[who][faulty::call_connect] == 1);
+    s.close();
+}
+
+TEST_CASE("faults: a master at work does not pause, whatever the work") {
+    enum { datagrams, connections, bytes_in, bytes_out, kinds };
+    for (int kind = 0; kind < kinds; kind++) {
+        CAPTURE(kind);
+        net.begin();
+        session s;
+        REQUIRE(s.open_master() == GMPUNCH_OK);
+        std::vector<std::unique_ptr<sender>> mine;
+        mine.emplace_back(new sender(kind == datagrams ? SOCK_DGRAM : SOCK_STREAM, s.master_text));
+        s.master.wait(0);
+        size_t waits = 0, expected = 40;
+        if (kind == bytes_out) { // all that it has to do is to send the answers, a byte at a time
+            net.take = 1;
+            for (int i = 0; i < 10; i++) mine[0]->send("version\n");
+        }
+        net.before_wait = [&] {
+            if (++waits > expected) return;
+            if (kind == connections) mine.emplace_back(new sender(SOCK_STREAM, s.master_text));
+            else if (kind != bytes_out) mine[0]->send("ping\n");
+            std::vector<pollfd> all;
+            s.master.add_sockets(all);
+            if (kind != bytes_out) REQUIRE(::poll(all.data(), nfds_t(all.size()), 10000) > 0); // it may take a moment
+        };
+        s.master.as([&] { return gmpunch_master_poll(s.master.object, nullptr, 100); });
+        CHECK(waits > expected);
+        CHECK(net.naps == 0);
+        net.before_wait = nullptr;
+        gmpunch_master_stats stats = s.master_stats();
+        if (kind == datagrams) CHECK(stats.udp_received == expected);
+        if (kind == connections) CHECK(stats.accepted + stats.refused_connections_ip == expected + 1);
+        if (kind == bytes_in) CHECK(stats.tcp_bytes_in == 5 * expected);
+        if (kind == bytes_out) CHECK(stats.tcp_bytes_out == 70);
+        s.close();
+    }
+}
+
+TEST_CASE("faults: one poll without time to wait sends all lists that were asked for, up to a limit") {
+    for (size_t crowd : {size_t(8), size_t(40)}) {
+        CAPTURE(crowd);
+        net.begin();
+        session s;
+        REQUIRE(s.open_master() == GMPUNCH_OK);
+        std::vector<std::unique_ptr<node<lobby_kind>>> lobbies;
+        s.all = {};
+        for (size_t i = 0; i < crowd; i++) {
+            lobbies.emplace_back(new node<lobby_kind>);
+            std::string filter = std::to_string(i); // each list is another
+            lobbies.back()->config.master = s.master_text.c_str();
+            lobbies.back()->config.filter[0] = filter.c_str();
+            REQUIRE(lobbies.back()->open() == GMPUNCH_OK);
+            s.all.push_back(lobbies.back().get());
+        }
+        auto poll = [&] { return s.master.as([&] { return gmpunch_master_poll(s.master.object, nullptr, 0); }); };
+        auto asked = [&] { return net.count[faulty::lobby][faulty::call_send] >= crowd; };
+        REQUIRE(s.until([&] { return poll(), asked(); }, 1000));
+        for (int i = 0; i < 5 && s.master_stats().lobby_built == 0; i++) poll();
+        CHECK(s.master_stats().lobby_built == std::min(crowd, size_t(GMPUNCHI_MASTER_ROUNDS)));
+        lobbies.clear();
+        s.close();
+    }
+}
+
+TEST_CASE("faults: a master reads so much of each socket, and then others have their turn") {
+    net.begin();
+    session s;
+    s.master.config.max_connections_per_ip = 1000;
+    s.master.config.max_commands_per_second = GMPUNCH_NEVER;
+    REQUIRE(s.open_master() == GMPUNCH_OK);
+    sender udp(SOCK_DGRAM, s.master_text);
+    std::vector<std::unique_ptr<sender>> tcp;
+    const gmpunchi_master_drive *drive = static_cast<const gmpunchi_master_drive *>(s.master.object->object.drive);
+    gmpunchi_socket_set(drive->bind[0].udp, SOL_SOCKET, SO_RCVBUF, 1 << 20);
+    std::vector<gmpunch_master_stats> rounds;
+    auto play = [&] {
+        std::vector<pollfd> sockets;
+        s.master.add_sockets(sockets);
+        REQUIRE(::poll(sockets.data(), nfds_t(sockets.size()), 10000) > 0);
+        rounds.clear();
+        net.before_wait = [&] { rounds.push_back(s.master_stats()); };
+        s.master.as([&] { return gmpunch_master_poll(s.master.object, nullptr, 0); });
+        net.before_wait = nullptr;
+        REQUIRE(rounds.size() >= 2);
+    };
+    for (int i = 0; i < 300; i++) udp.send("?");
+    play();
+    CHECK(rounds[1].udp_received == GMPUNCHI_MASTER_DATAGRAMS);
+    CHECK(s.master_stats().udp_received == 300);
+    for (int i = 0; i < 100; i++) tcp.emplace_back(new sender(SOCK_STREAM, s.master_text));
+    play();
+    CHECK(rounds[1].accepted == GMPUNCHI_MASTER_ACCEPTS);
+    CHECK(s.master_stats().accepted == 100);
+    std::string pings;
+    while (pings.size() < 5 * GMPUNCHI_MASTER_RX) pings += "ping\n";
+    tcp[0]->send(pings);
+    play();
+    CHECK(rounds[1].tcp_bytes_in == GMPUNCHI_MASTER_READS * GMPUNCHI_MASTER_RX);
+    CHECK(s.master_stats().tcp_bytes_in == pings.size());
+    s.close();
+}
+
+TEST_CASE("faults: a master looks for a port that is free for TCP and UDP, but not for ever") {
+    for (int fixed = 0; fixed < 2; fixed++) {
+        CAPTURE(fixed);
+        net.begin({faulty::master, faulty::call_bind, 1, SIZE_MAX, EADDRINUSE});
+        session s;
+        s.master.config.any_port = !fixed;
+        CHECK(s.master.open() == GMPUNCH_ERR_ADDRESS_IN_USE);
+        CHECK(s.master.os_error == EADDRINUSE);
+        CHECK(net.count[faulty::master][faulty::call_bind] ==
+              (fixed ? 2 : GMPUNCHI_BIND_TRIES + 1)); // the first was for both
+        s.close();
+        net.begin({faulty::master, faulty::call_bind, 1, 1, EADDRINUSE});
+        CHECK(s.master.open() == (fixed ? int32_t(GMPUNCH_ERR_ADDRESS_IN_USE) : int32_t(GMPUNCH_OK)));
+        CHECK(s.master.os_error == (fixed ? EADDRINUSE : 0));
+        s.close();
+    }
+}
+
+TEST_CASE("faults: the connection to the master comes from the address of the datagrams, if they have one") {
+    for (const char *own : {"127.0.0.1", "0.0.0.0"}) {
+        net.begin();
+        session s;
+        REQUIRE(s.open_master() == GMPUNCH_OK);
+        s.host.config.bind_address = own;
+        REQUIRE(s.host.open() == GMPUNCH_OK);
+        CHECK(net.count[faulty::host][faulty::call_bind] == (std::string(own) == "0.0.0.0" ? 1 : 2));
+        REQUIRE(s.until([&] { return s.registered(); }, 1000));
+        s.close();
     }
 }
 
@@ -653,11 +844,19 @@ TEST_CASE("faults: a program that did not poll for a minute hears what came mean
         s.until([] { return false; }, 20000); // both are seen to answer
         any_node &late = who ? static_cast<any_node &>(s.host) : s.client;
         size_t heard = late.packets.size();
+        // and before it something of a stranger
+        gmpunch_address at;
+        if (who) REQUIRE(s.host.as([&] { return gmpunch_host_local_address(s.host.object, &at); }) == GMPUNCH_OK);
+        else REQUIRE(s.client.as([&] { return gmpunch_client_local_address(s.client.object, &at); }) == GMPUNCH_OK);
+        sender stranger(SOCK_DGRAM, text(at));
+        for (int i = 0; i < 3; i++) stranger.send("?");
         if (who) s.talk();
         else s.answer();
         net.now_us += 60000000;
         late.step();
         CHECK(late.packets.size() == heard + 1);
+        CHECK(s.host_stats().strangers == (who ? 3 : 0));
+        CHECK(s.client_stats().strangers == (who ? 0 : 3));
         CHECK(late.count(GMPUNCH_EVENT_LEFT) == 0);
         CHECK(late.count(GMPUNCH_EVENT_LOST) == 0);
         net.now_us += 60000000; // and now nothing came
@@ -698,7 +897,7 @@ TEST_CASE("faults: a master by name, each error of looking it up, and a name tha
             session s;
             REQUIRE(s.open_master() == GMPUNCH_OK);
             std::string name = "master.test" + s.master_text.substr(s.master_text.rfind(':'));
-            net.names["master.test"] = "127.0.0.1";
+            net.names["master.test"] = {"127.0.0.1"};
             s.host.config.master = s.client.config.master = s.lobby.config.master = name.c_str();
             REQUIRE(s.host.open() == GMPUNCH_OK);
             if (who == faulty::host) { // it tries again, and again asks for the name to be looked up
@@ -723,6 +922,39 @@ TEST_CASE("faults: a master by name, each error of looking it up, and a name tha
     }
 }
 
+TEST_CASE("faults: a name has as many addresses as are asked for, each once") {
+    net.begin();
+    net.names["many.test"] = {"127.0.0.1", "::1", "127.0.0.1", "::1", "127.0.0.2", "127.0.0.3"};
+    gmpunch_address found[5];
+    for (uint32_t capacity = 1; capacity <= 5; capacity++) {
+        CAPTURE(capacity);
+        memset(found, 0, sizeof found);
+        CHECK(gmpunchi_lookup("many.test", 7, found, capacity) == std::min(capacity, 4u));
+        const char *const expected[] = {"127.0.0.1:7", "[::1]:7", "127.0.0.2:7", "127.0.0.3:7", "none"};
+        for (uint32_t i = 0; i < 5; i++) CHECK(text(found[i]) == (i < capacity ? expected[i] : "none"));
+    }
+    CHECK(gmpunchi_lookup("none.test", 7, found, 5) == 0);
+    CHECK(faulty::looked_up.empty());
+}
+
+TEST_CASE("faults: a client that does not ask the master does not look up its name") {
+    net.begin();
+    session s;
+    s.client.config.master = "master.test";
+    s.client.config.direct_only = 1;
+    s.client.config.direct_port = 6510;
+    REQUIRE(s.client.open() == GMPUNCH_OK);
+    CHECK(net.count[faulty::client][faulty::call_getaddrinfo] == 0);
+    s.client.config.direct_only = 0;
+    s.client.config.server = "host.test"; // which nobody knows
+    CHECK(s.client.open() == GMPUNCH_ERR_ADDRESS);
+    CHECK(net.count[faulty::client][faulty::call_getaddrinfo] == 1);
+    net.names["host.test"] = {"127.0.0.9"};
+    REQUIRE(s.client.open() == GMPUNCH_OK);
+    CHECK(net.count[faulty::client][faulty::call_getaddrinfo] == 3); // and the master's
+    s.close();
+}
+
 TEST_CASE("faults: a master whose name moves to another address is found there") {
     net.begin();
     session s;
@@ -734,7 +966,7 @@ TEST_CASE("faults: a master whose name moves to another address is found there")
     REQUIRE(gmpunch_master_local_address(s.master.object, 0, &at) == GMPUNCH_OK);
     moved.config.port = at.port;
     std::string name = "master.test:" + std::to_string(at.port);
-    net.names["master.test"] = "127.0.0.1";
+    net.names["master.test"] = {"127.0.0.1"};
     s.host.config.master = s.client.config.master = s.lobby.config.master = name.c_str();
     s.host.config.bind_address = s.client.config.bind_address = s.lobby.config.bind_address = nullptr;
     REQUIRE(s.host.open() == GMPUNCH_OK);
@@ -745,7 +977,7 @@ TEST_CASE("faults: a master whose name moves to another address is found there")
         return;
     }
     s.master.close();
-    net.names["master.test"] = "127.0.0.2";
+    net.names["master.test"] = {"127.0.0.2"};
     s.all.push_back(&moved);
     auto found = [&] {
         gmpunch_master_stats stats = gmpunch_master_stats();
