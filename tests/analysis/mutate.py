@@ -4,8 +4,8 @@
 A mutant is a changed function: another comparison, operator, constant or returned value, a condition the other way round, a
 statement left out. Each runs the test cases that reach the changed line, quick ones first, and is noticed if one fails,
 crashes or does not end; what survives runs the quick ones again with AddressSanitizer and UndefinedBehaviorSanitizer, as
-the tests have them, all of them with the library for systems that have only poll, and test_faults.cpp, which has a library
-of its own. Not counted: what does not compile, what compiles to the same code, and what equivalents.txt names,
+the tests have them, then test_faults.cpp, which has a library of its own, and where it may differ both this and
+test_sockets.cpp with the library for systems that have only poll. Not counted: what does not compile, what compiles to the same code, and what equivalents.txt names,
 with the reason why nobody can tell the difference. Exit code 1 if less than 90 % are noticed.
 """
 import argparse
@@ -181,6 +181,15 @@ def reach(jobs):
     names = [line for line in listing.splitlines() if line and not line.startswith(("[doctest]", "==="))]
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
         found = list(pool.map(reach_of, enumerate(names)))
+    poll = WORK / "poll"
+    poll.mkdir(exist_ok=True)
+    (poll / f"{POLL_TESTS}.cpp").write_text(f'#define GMPUNCH_POLL_ONLY\n#include "{WORK}/tests/declarations.h"\n'
+                                            f'#include "{ROOT}/tests/unit/{POLL_TESTS}.cpp"\n')
+    checked(["g++", "-std=c++17", "-w", "-O0", "-DDOCTEST_CONFIG_USE_STD_HEADERS", "-c", "-o", poll / f"{POLL_TESTS}.o",
+             poll / f"{POLL_TESTS}.cpp"])
+    by = last_stages(WORK / "same", split.HEADER.read_text(), POLL_ROOMS[0])
+    if by:
+        sys.exit(f"fails with nothing changed: {by}")
     kept.write_text(json.dumps({"key": key, "tests": {name: (seconds, lines) for name, seconds, lines in found}}))
     return {name: (seconds, set(lines)) for name, seconds, lines in found}
 
@@ -200,10 +209,12 @@ def batches(tests, lines):
 
 # ---- whether a mutant is noticed
 
-POLL_ROOMS = ("sockets", "drive")  # that differ on systems that have only poll
+POLL = "-DGMPUNCH_POLL_ONLY"  # the library for systems that have only poll
+POLL_ROOMS = ("sockets", "drive")  # that differ there
+POLL_TESTS = "test_sockets"  # they know the difference, so they are compiled for it too
 SANITIZED_SECONDS = 1.0  # longer batches run without sanitizers only
 FAULTS = ["tests/unit/test_faults.cpp", "tests/sim/faulty_sockets.hpp", "tests/unit/gmpunch_internal.hpp"]
-FAULTS_SECONDS = 120  # that they may take
+OWN_SECONDS = 120  # that the tests of poll, and those of faults, may take
 SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 
 
@@ -229,10 +240,17 @@ def outcome(program, arguments, limit):
     return ""
 
 
+def link(place, flags, tests):
+    checked(["g++", *flags, "-o", place / "unit", place / "library.o", *tests])
+
+
+def test_objects():
+    return [path for path in sorted((WORK / "tests").glob("*.o")) if path.name != "library.o"]
+
+
 def noticed_by(place, flags, tests, mutant):
     """The test case that fails, or "" if none does."""
-    objects = [path for path in sorted((WORK / "tests").glob("*.o")) if path.name != "library.o"]
-    checked(["g++", *flags, "-o", place / "unit", place / "library.o", *objects])
+    link(place, flags, test_objects())
     for names, seconds in batches(tests, mutant.lines):
         if flags and seconds > SANITIZED_SECONDS:
             break
@@ -242,15 +260,30 @@ def noticed_by(place, flags, tests, mutant):
     return ""
 
 
-def faults_notice(place, text):
-    """The test case of test_faults.cpp that fails, or "": it comes last, as it takes so long to compile."""
+def poll_notices(place):
+    """The same of the tests of sockets, with the library for systems that have only poll."""
+    compile_library(place, ["-O0", POLL], "library.o")
+    link(place, [], [WORK / "poll" / f"{POLL_TESTS}.o", WORK / "tests" / "main.o"])
+    return outcome(place / "unit", [], OWN_SECONDS)
+
+
+def faults_notice(place, text, flags):
+    """The same of test_faults.cpp: it comes last, as it takes so long to compile."""
     for name in FAULTS:
         (place / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, place / name)
     (place / "gmpunch.h").write_text(text)
-    checked(["g++", "-std=c++17", "-w", "-O0", "-DDOCTEST_CONFIG_USE_STD_HEADERS", "-o", place / "unit", place / FAULTS[0],
-             WORK / "tests" / "main.o"])
-    return outcome(place / "unit", [], FAULTS_SECONDS)
+    checked(["g++", "-std=c++17", "-w", "-O0", *flags, "-DDOCTEST_CONFIG_USE_STD_HEADERS", "-o", place / "unit",
+             place / FAULTS[0], WORK / "tests" / "main.o"])
+    return outcome(place / "unit", [], OWN_SECONDS)
+
+
+def last_stages(place, text, room):
+    """What notices a mutant that all others let live; on the unchanged text nothing may."""
+    by = faults_notice(place, text, [])
+    if not by and room in POLL_ROOMS:
+        by = poll_notices(place) or faults_notice(place, text, [POLL])
+    return by
 
 
 def try_mutant(job):
@@ -273,12 +306,8 @@ def try_mutant(job):
                 return mutant, "same code", ""
             compile_library(place, ["-O0", *SANITIZE], "library.o")
             by = noticed_by(place, SANITIZE, tests, mutant)
-        if not by and mutant.room in POLL_ROOMS:
-            compile_library(place, ["-O0", "-DGMPUNCH_POLL_ONLY"], "library.o")
-            by = noticed_by(place, [], {name: (seconds, mutant.lines) for name, (seconds, _) in tests.items()
-                                        if "socket" in name}, mutant)
         if not by:
-            by = faults_notice(place, mutant.text)
+            by = last_stages(place, mutant.text, mutant.room)
         return mutant, "noticed" if by else "survived", by
     finally:
         shutil.rmtree(place)
@@ -309,8 +338,7 @@ def prepare(text, jobs):
     coverage.mkdir(exist_ok=True)
     (coverage / "library.c").write_text(split.library(text))
     checked(["gcc", "-std=c99", "-w", "-O0", "--coverage", "-c", "-o", coverage / "library.o", coverage / "library.c"])
-    checked(["g++", "--coverage", "-o", coverage / "unit", coverage / "library.o",
-             *[path for path in sorted((WORK / "tests").glob("*.o")) if path.name != "library.o"]])
+    checked(["g++", "--coverage", "-o", coverage / "unit", coverage / "library.o", *test_objects()])
     same = WORK / "same"
     same.mkdir(exist_ok=True)
     (same / "library.c").write_text(split.library(text))

@@ -82,6 +82,7 @@ struct system {
     std::map<std::string, std::vector<std::string>> names; // what resolves, and to which numeric addresses
     std::function<void()> before_wait;                     // of the library; something may come then
     size_t naps = 0;                                       // pauses that no socket ends
+    int64_t last_wait = 0;                                 // in ms, as the system was asked
     std::set<int> open;
     size_t misused = 0; // descriptors that are not open (any more)
 
@@ -117,7 +118,10 @@ struct system {
         return got;
     }
     // A wait that brought nothing is over.
-    void slept(int64_t ms) { now_us += uint64_t(ms < 0 ? 3600000 : ms) * 1000; }
+    void slept(int64_t ms) {
+        last_wait = ms;
+        now_us += uint64_t(ms < 0 ? 3600000 : ms) * 1000;
+    }
 };
 
 inline system net;

@@ -115,6 +115,7 @@ struct node : any_node {
         bool any = false;
         for (gmpunch_event event;; any = true) {
             if (!poll_once(&event)) return any;
+            CHECK(std::string(gmpunch_event_name(event.type)) != "unknown");
             if (event.type == GMPUNCH_EVENT_DATA) {
                 packets.push_back(bytes(event.data, event.data + event.len));
             } else {
@@ -542,6 +543,243 @@ TEST_CASE("faults: a master that can accept nobody says so, waits, and accepts w
     }
 }
 
+namespace {
+
+// Gives nothing from allocation number fail_from on, as often as fail_times says.
+struct allocator {
+    size_t calls = 0, refused = 0, used = 0, fail_from = SIZE_MAX, fail_times = 0;
+
+    gmpunch_allocator given() {
+        gmpunch_allocator made = gmpunch_allocator();
+        made.alloc = [](size_t size, void *user) -> void * {
+            allocator *self = static_cast<allocator *>(user);
+            size_t number = self->calls++;
+            if (number >= self->fail_from && number - self->fail_from < self->fail_times) {
+                self->refused++;
+                return nullptr;
+            }
+            self->used += size;
+            return std::malloc(size);
+        };
+        made.free = [](void *memory, size_t size, void *user) {
+            static_cast<allocator *>(user)->used -= size;
+            std::free(memory);
+        };
+        made.user = this;
+        return made;
+    }
+};
+
+} // namespace
+
+// ---- what stands next to the system ----
+
+TEST_CASE("faults: the clocks are those of the system") {
+    net.begin();
+    uint64_t before = net.now_us;
+    net.now_us = 123456789012999;
+    CHECK(gmpunch_now_us() == 123456789013000); // each look takes one
+    CHECK(gmpunch_now() == 123456789013);
+    CHECK(gmpunchi_unix_time() == 123456789 + uint64_t(net.unix_seconds));
+    net.now_us = before;
+}
+
+TEST_CASE("faults: the seed is the system's; without one, time and place make it") {
+    net.begin();
+    uint64_t before = net.now_us, first = gmpunchi_seed(&before);
+    net.now_us = before;
+    CHECK(gmpunchi_seed(&before) != first);
+    CHECK(net.open.empty());
+    for (faulty::call what : {faulty::call_open, faulty::call_read}) {
+        net.begin({faulty::host, what, 0, SIZE_MAX, EIO});
+        net.who = faulty::host;
+        const uint64_t now = net.now_us + 1;
+        CHECK(gmpunchi_seed(&before) == (now * 0x9e3779b97f4a7c15 ^ uint64_t(uintptr_t(&before))));
+        CHECK(gmpunchi_seed(&before) != gmpunchi_seed(&before));
+        const uint64_t next = (net.now_us + 1) * 0x9e3779b97f4a7c15;
+        if (next <= UINTPTR_MAX) CHECK(gmpunchi_seed(reinterpret_cast<const void *>(uintptr_t(next))) == 1); // 0 is none
+        net.who = faulty::roles;
+        CHECK(net.open.empty());
+    }
+    for (uint64_t given : {uint64_t(0), uint64_t(5)}) { // it is asked for only if there is none
+        net.begin();
+        session s;
+        s.master.config.seed = s.host.config.seed = s.client.config.seed = given;
+        REQUIRE(s.open_master() == GMPUNCH_OK);
+        REQUIRE(s.host.open() == GMPUNCH_OK);
+        REQUIRE(s.client.open() == GMPUNCH_OK);
+        for (role who : {faulty::master, faulty::host, faulty::client})
+            CHECK(net.count[who][faulty::call_open] == (given ? 0 : 1));
+        s.close();
+    }
+}
+
+TEST_CASE("faults: a wait takes as long as it was asked for, or has no end") {
+    const int64_t endless = -1;
+    gmpunchi_watch watch;
+    session s;
+    net.begin();
+    allocator memory;
+    gmpunch_allocator given = memory.given();
+    REQUIRE(gmpunchi_watch_open(&watch, &given) == GMPUNCH_OK);
+    uint64_t before = net.now_us;
+    for (uint32_t ms : {0u, 1u, 999u, 0x7ffffffeu, 0x7fffffffu, 0x80000000u, GMPUNCH_NEVER}) {
+        CAPTURE(ms);
+        for (int many = 0; many < 2; many++) {
+            net.last_wait = 77;
+            if (many) CHECK(gmpunchi_watch_wait(&watch, ms) == GMPUNCH_OK);
+            else CHECK(gmpunchi_wait(nullptr, 0, ms) == 0);
+            CHECK(net.last_wait == (ms > 0x7fffffff ? endless : int64_t(ms)));
+        }
+    }
+    net.now_us = before;
+    gmpunchi_watch_close(&watch);
+    CHECK(net.open.empty());
+    CHECK(memory.used == 0);
+}
+
+TEST_CASE("faults: waits without fruit are followed by pauses, and that is said once") {
+    struct lines {
+        std::vector<std::string> all;
+        static void add(void *user, int32_t, int32_t, const char *text) { static_cast<lines *>(user)->all.push_back(text); }
+    } said;
+    for (uint64_t left : {uint64_t(0), uint64_t(3), uint64_t(10), uint64_t(11), uint64_t(1) << 32}) {
+        CAPTURE(left);
+        net.begin();
+        said.all.clear();
+        gmpunchi_object object = {};
+        object.log = lines::add;
+        object.log_user = &said;
+        uint32_t count = 0;
+        uint64_t before = net.now_us;
+        for (uint32_t i = 1; i < GMPUNCHI_FRUITLESS; i++) gmpunchi_fruitless(&object, &count, left);
+        CHECK(net.naps == 0);
+        CHECK(said.all.empty());
+        CHECK(object.os_error == 0);
+        errno = EBADF;
+        for (size_t i = 1; i <= 3; i++) {
+            gmpunchi_fruitless(&object, &count, left);
+            CHECK(net.naps == (left ? i : 0));
+            CHECK(net.now_us == before + i * 1000 * std::min(left, uint64_t(GMPUNCHI_FRUITLESS_PAUSE_MS)));
+            CHECK(said.all.size() == 1);
+            CHECK(object.os_error == EBADF);
+        }
+    }
+}
+
+TEST_CASE("faults: sockets are not inherited, never block, and connections have their options") {
+    net.begin();
+    session s;
+    REQUIRE(s.open_master() == GMPUNCH_OK);
+    REQUIRE(s.host.open() == GMPUNCH_OK);
+    REQUIRE(s.client.open() == GMPUNCH_OK);
+    REQUIRE(s.lobby.open() == GMPUNCH_OK);
+    REQUIRE(s.until([&] { return s.master_stats().accepted >= 3; }, 1000));
+    size_t connections = 0, listeners = 0;
+    for (int fd : net.open) {
+        CHECK((::fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0);
+        auto option = [&](int level, int which) {
+            int value = -1;
+            socklen_t len = sizeof value;
+            return ::getsockopt(fd, level, which, &value, &len) ? -1 : value;
+        };
+        if (option(SOL_SOCKET, SO_TYPE) < 0) continue; // the queue of epoll
+        CHECK((::fcntl(fd, F_GETFL) & O_NONBLOCK) != 0);
+        if (option(SOL_SOCKET, SO_TYPE) != SOCK_STREAM) continue;
+#if defined(SO_ACCEPTCONN)
+        if (option(SOL_SOCKET, SO_ACCEPTCONN) > 0) {
+            listeners++;
+            CHECK(option(SOL_SOCKET, SO_REUSEADDR) != 0);
+        }
+#endif
+        connections++;
+        CHECK(option(IPPROTO_TCP, TCP_NODELAY) != 0);
+        CHECK(option(SOL_SOCKET, SO_KEEPALIVE) != 0);
+#if defined(__linux__)
+        CHECK(option(IPPROTO_TCP, TCP_KEEPIDLE) == 60);
+        CHECK(option(IPPROTO_TCP, TCP_KEEPINTVL) == 15);
+        CHECK(option(IPPROTO_TCP, TCP_KEEPCNT) == 4);
+        CHECK(option(IPPROTO_TCP, TCP_USER_TIMEOUT) == 60000);
+#endif
+    }
+    CHECK(connections >= 5);
+#if defined(SO_ACCEPTCONN)
+    CHECK(listeners == 1);
+#endif
+    s.close();
+}
+
+TEST_CASE("faults: a poll of one socket that has no time to wait is one call") {
+    net.begin();
+    session s;
+    s.host.config.master = nullptr;
+    REQUIRE(s.host.open() == GMPUNCH_OK);
+    s.host.step();
+    CHECK(net.count[faulty::host][faulty::call_recvfrom] == 1);
+    CHECK(net.count[faulty::host][faulty::call_poll] == 0);
+    s.host.wait(1);
+    CHECK(net.count[faulty::host][faulty::call_recvfrom] == 1);
+    CHECK(net.count[faulty::host][faulty::call_poll] == 1);
+    s.close();
+}
+
+#if defined(GMPUNCHI_EPOLL)
+TEST_CASE("faults: what is told of a socket that is watched") {
+    net.begin();
+    gmpunchi_watch watch;
+    REQUIRE(gmpunchi_watch_open(&watch, nullptr) == GMPUNCH_OK);
+    int pair[2][2];
+    for (int i = 0; i < 2; i++) {
+        REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM, 0, pair[i]) == 0);
+        net.open.insert(pair[i][0]);
+        REQUIRE(gmpunchi_watch_add(&watch, uintptr_t(pair[i][0]), uint32_t(70000 + i)) == GMPUNCH_OK);
+    }
+    auto told = [&] {
+        std::map<uint32_t, uint32_t> all;
+        gmpunchi_ready ready;
+        REQUIRE(gmpunchi_watch_wait(&watch, 0) == GMPUNCH_OK);
+        while (gmpunchi_watch_next(&watch, &ready) == 1) all[ready.key] = ready.what;
+        CHECK(gmpunchi_watch_next(&watch, &ready) == 0);
+        return all;
+    };
+    typedef std::map<uint32_t, uint32_t> expected;
+    CHECK(told().empty());
+    for (int i = 0; i < 2; i++) REQUIRE(::send(pair[i][1], "x", 1, 0) == 1);
+    CHECK(told() == expected{{70000, GMPUNCHI_READY_READ}, {70001, GMPUNCHI_READY_READ}});
+    CHECK(told().empty()); // once
+    gmpunchi_watch_set(&watch, uintptr_t(pair[0][0]), 70000, GMPUNCHI_READY_READ | GMPUNCHI_READY_WRITE);
+    CHECK(told() == expected{{70000, GMPUNCHI_READY_READ | GMPUNCHI_READY_WRITE}});
+    gmpunchi_watch_set(&watch, uintptr_t(pair[0][0]), 70000, GMPUNCHI_READY_WRITE);
+    CHECK(told() == expected{{70000, GMPUNCHI_READY_WRITE}});
+    gmpunchi_watch_set(&watch, uintptr_t(pair[0][0]), 70000, 0);
+    CHECK(told().empty());
+    gmpunchi_watch_set(&watch, uintptr_t(pair[0][0]), 70000, GMPUNCHI_READY_READ);
+    told();
+    REQUIRE(::shutdown(pair[0][1], SHUT_WR) == 0); // the other side sends no more
+    CHECK(told() == expected{{70000, GMPUNCHI_READY_READ | GMPUNCHI_READY_LAST}});
+    ::close(pair[1][1]); // and here it is gone
+    CHECK(told() == expected{{70001, GMPUNCHI_READY_READ | GMPUNCHI_READY_LAST}});
+    ::close(pair[0][1]);
+    gmpunch_wait wait = {1, 99, 99};
+    CHECK(gmpunchi_watch_waits(&watch, &wait, 0) == 1);
+    CHECK(wait.events == 99);
+    CHECK(gmpunchi_watch_waits(&watch, &wait, 1) == 1);
+    CHECK(wait.socket == uintptr_t(watch.queue));
+    CHECK(wait.events == GMPUNCH_WAIT_READ);
+    CHECK(wait.reserved == 0);
+    for (auto &each : pair) {
+        uintptr_t fd = uintptr_t(each[0]);
+        gmpunchi_socket_close(&fd);
+        CHECK(fd == GMPUNCHI_NO_SOCKET);
+        gmpunchi_socket_close(&fd); // nothing more
+    }
+    gmpunchi_watch_close(&watch);
+    gmpunchi_watch_close(&watch);
+    CHECK(net.misused == 0);
+    CHECK(net.open.empty());
+}
+#endif
+
 // ---- opening ----
 
 TEST_CASE("faults: a system without IPv6 has IPv4, but one without room for a socket has none") {
@@ -749,35 +987,6 @@ TEST_CASE("faults: connections that take and give any number of bytes at once") 
     CHECK(longest > 250); // a list, a registration
     CHECK(longest < 1500);
 }
-
-namespace {
-
-// Gives nothing from allocation number fail_from on, as often as fail_times says.
-struct allocator {
-    size_t calls = 0, refused = 0, used = 0, fail_from = SIZE_MAX, fail_times = 0;
-
-    gmpunch_allocator given() {
-        gmpunch_allocator made = gmpunch_allocator();
-        made.alloc = [](size_t size, void *user) -> void * {
-            allocator *self = static_cast<allocator *>(user);
-            size_t number = self->calls++;
-            if (number >= self->fail_from && number - self->fail_from < self->fail_times) {
-                self->refused++;
-                return nullptr;
-            }
-            self->used += size;
-            return std::malloc(size);
-        };
-        made.free = [](void *memory, size_t size, void *user) {
-            static_cast<allocator *>(user)->used -= size;
-            std::free(memory);
-        };
-        made.user = this;
-        return made;
-    }
-};
-
-} // namespace
 
 TEST_CASE("faults: a master with sockets has no memory, once or for a while, at each allocation of a crowd") {
     for (size_t times : {size_t(1), size_t(SIZE_MAX)}) {

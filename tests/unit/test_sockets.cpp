@@ -286,14 +286,17 @@ struct node {
         REQUIRE((result == 0 || result == 1));
         if (result == 0) {
             CHECK(memcmp(&event, &none, sizeof none) == 0);
-        } else if (event.type == GMPUNCH_EVENT_DATA) {
+            return false;
+        }
+        CHECK(std::string(gmpunch_event_name(event.type)) != "unknown");
+        if (event.type == GMPUNCH_EVENT_DATA) {
             packet got = {bytes(event.data, event.data + event.len), event.peer, event.address};
             packets.push_back(got);
         } else {
             event.data = nullptr; // borrowed
             events.push_back(event);
         }
-        return result > 0;
+        return true;
     }
     const gmpunch_event *find(int32_t type) const {
         for (const gmpunch_event &event : events)
