@@ -82,7 +82,7 @@ struct system {
     std::map<std::string, std::vector<std::string>> names; // what resolves, and to which numeric addresses
     std::function<void()> before_wait;                     // of the library; something may come then
     size_t naps = 0;                                       // pauses that no socket ends
-    int64_t last_wait = 0;                                 // in ms, as the system was asked
+    std::vector<int64_t> waited;                           // for so many ms in vain, as the system was asked
     std::set<int> open;
     size_t misused = 0; // descriptors that are not open (any more)
 
@@ -95,6 +95,7 @@ struct system {
         names.clear();
         before_wait = nullptr;
         naps = 0;
+        waited.clear();
         misused = 0;
     }
     // Counts a call; whether it fails, with errno set.
@@ -119,7 +120,7 @@ struct system {
     }
     // A wait that brought nothing is over.
     void slept(int64_t ms) {
-        last_wait = ms;
+        waited.push_back(ms);
         now_us += uint64_t(ms < 0 ? 3600000 : ms) * 1000;
     }
 };

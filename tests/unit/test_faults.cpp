@@ -626,10 +626,10 @@ TEST_CASE("faults: a wait takes as long as it was asked for, or has no end") {
     for (uint32_t ms : {0u, 1u, 999u, 0x7ffffffeu, 0x7fffffffu, 0x80000000u, GMPUNCH_NEVER}) {
         CAPTURE(ms);
         for (int many = 0; many < 2; many++) {
-            net.last_wait = 77;
+            net.waited.clear();
             if (many) CHECK(gmpunchi_watch_wait(&watch, ms) == GMPUNCH_OK);
             else CHECK(gmpunchi_wait(nullptr, 0, ms) == 0);
-            CHECK(net.last_wait == (ms > 0x7fffffff ? endless : int64_t(ms)));
+            CHECK(net.waited == std::vector<int64_t>{ms > 0x7fffffff ? endless : int64_t(ms)});
         }
     }
     net.now_us = before;
@@ -663,6 +663,85 @@ TEST_CASE("faults: waits without fruit are followed by pauses, and that is said 
             CHECK(net.now_us == before + i * 1000 * std::min(left, uint64_t(GMPUNCHI_FRUITLESS_PAUSE_MS)));
             CHECK(said.all.size() == 1);
             CHECK(object.os_error == EBADF);
+        }
+    }
+}
+
+TEST_CASE("faults: where waiting fails at once, there are pauses until the time is over") {
+    for (int who = 0; who < 3; who++) {
+        CAPTURE(who);
+        net.begin();
+        session s;
+        if (who == 0) REQUIRE(s.open_master() == GMPUNCH_OK);
+        s.host.config.master = nullptr;
+        if (who == 1) REQUIRE(s.host.open() == GMPUNCH_OK);
+        s.client.config.direct_only = 1;
+        s.client.config.direct_port = 9;
+        s.client.config.knock_interval_ms = 10000;
+        if (who == 2) REQUIRE(s.client.open() == GMPUNCH_OK);
+        s.all[size_t(who)]->step();
+        faulty::fault planned = {role(who), faulty::call_poll, 0, SIZE_MAX, EINVAL};
+#if defined(GMPUNCHI_EPOLL)
+        if (who == 0) planned.what = faulty::call_epoll_wait;
+#endif
+        net.begin(planned);
+        uint64_t before = net.now_us / 1000;
+        s.all[size_t(who)]->wait(1000);
+        CHECK(net.now_us / 1000 - before <= 1001);
+        CHECK(net.naps >= 98);
+        CHECK(net.naps <= 100);
+        CHECK(net.hits == net.naps + GMPUNCHI_FRUITLESS - 1);
+        CHECK(s.host.last_os_error() == (who == 1 ? EINVAL : 0));
+        CHECK(s.client.last_os_error() == (who == 2 ? EINVAL : 0));
+        CHECK(s.master.last_os_error() == (who == 0 ? EINVAL : 0));
+        s.close();
+    }
+}
+
+TEST_CASE("faults: a poll waits for the time that it was given, however long") {
+    const int64_t endless = -1, hour = 3600000; // as long as the endless is here
+    for (int who = 0; who < 2; who++) {
+        CAPTURE(who);
+        net.begin();
+        uint64_t before = net.now_us;
+        session s;
+        s.host.config.master = nullptr;
+        if (who == 0) REQUIRE(s.open_master() == GMPUNCH_OK);
+        if (who == 1) REQUIRE(s.host.open() == GMPUNCH_OK);
+        s.all[size_t(who)]->step();
+        for (uint32_t ms : {1u, 5u, 0x7ffffffeu, 0x7fffffffu, 0x80000000u}) {
+            CAPTURE(ms);
+            net.waited.clear();
+            s.all[size_t(who)]->wait(ms);
+            if (ms > 0x7fffffff) CHECK(net.waited == std::vector<int64_t>{endless, int64_t(ms) - hour});
+            else CHECK(net.waited == std::vector<int64_t>{ms});
+        }
+        s.close();
+        net.now_us = before;
+    }
+}
+
+TEST_CASE("faults: an adopted socket that can't be used is refused, and left open") {
+    for (faulty::call what : {faulty::call_fcntl, faulty::call_getsockname}) {
+        for (size_t first = 0; first < 2; first++) {
+            net.begin({faulty::host, what, first, 1, EINVAL});
+            session s;
+            int mine = ::socket(AF_INET, SOCK_DGRAM, 0);
+            REQUIRE(mine >= 0);
+            net.open.insert(mine);
+            s.host.config.socket_mode = GMPUNCH_SOCKET_ADOPTED;
+            s.host.config.udp_socket = uintptr_t(mine);
+            s.host.config.bind_address = nullptr;
+            s.host.config.master = nullptr;
+            bool refused = what == faulty::call_fcntl || first == 0; // it may be not bound yet
+            CHECK(s.host.open() == (refused ? int32_t(GMPUNCH_ERR_SOCKET) : int32_t(GMPUNCH_OK)));
+            CHECK(s.host.os_error == (refused ? EINVAL : 0));
+            CHECK((s.host.object == nullptr) == refused);
+            s.host.close();
+            CHECK(net.open == std::set<int>{mine});
+            CHECK(::close(mine) == 0);
+            net.open.clear();
+            s.close();
         }
     }
 }

@@ -1049,6 +1049,8 @@ TEST_CASE("sockets: an address of another machine is refused, with the system's 
     CHECK(master.open("203.0.113.77") == GMPUNCH_ERR_ADDRESS_NOT_HERE);
     CHECK(master.os_error == error_not_here);
     CHECK(master.open("127.0.0.1,203.0.113.77") == GMPUNCH_ERR_ADDRESS_NOT_HERE);
+    CHECK(client.open("127.0.0.1:1", "127.0.0.1:5") == GMPUNCH_ERR_CONFIG); // the server's port is the master's to say
+    CHECK(client.open("127.0.0.1:1", "127.0.0.1:x") == GMPUNCH_ERR_CONFIG);
     CHECK(host.object == nullptr);
     CHECK(client.object == nullptr);
     CHECK(master.object == nullptr);
@@ -1057,6 +1059,11 @@ TEST_CASE("sockets: an address of another machine is refused, with the system's 
         CAPTURE(std::string(wrong));
         CHECK(host.open("", wrong) == GMPUNCH_ERR_CONFIG);
         CHECK(client.open("127.0.0.1:1", "127.0.0.1", wrong) == GMPUNCH_ERR_CONFIG);
+        gmpunch_lobby_config config = gmpunch_lobby_config();
+        gmpunch_lobby *lobby = nullptr;
+        config.master = "127.0.0.1:1";
+        config.bind_address = wrong;
+        CHECK(gmpunch_lobby_open(&config, &lobby) == GMPUNCH_ERR_CONFIG);
         CHECK(master.open(wrong) == GMPUNCH_ERR_CONFIG);
     }
 }
