@@ -8960,22 +8960,22 @@ GMPUNCHI_FN int32_t gmpunchi_drive_reads(const gmpunchi_drive *drive, uint32_t i
     return drive->udp[index] != GMPUNCHI_NO_SOCKET && (index > 0 || drive->socket_mode != GMPUNCH_SOCKET_SEND_ONLY);
 }
 
-/* A datagram that is not protocol: an event, if it is of a peer. */
+/* A datagram that is not protocol: an event, if it is of a peer; otherwise *event stays as it is. */
 GMPUNCHI_FN int32_t gmpunchi_drive_game_data(gmpunchi_drive *drive, gmpunch_event *event, const gmpunch_address *from,
                                              uint32_t index, size_t len) {
     const uint8_t *payload = drive->rx;
     size_t payload_len = len;
-    uint32_t escape =
-        (drive->client ? drive->client->config.escape : drive->host->config.escape) ? GMPUNCH_DATAGRAM_ESCAPE : 0;
-    memset(event, 0, sizeof *event);
+    uint32_t peer = 0, escape = (drive->client ? drive->client->config.escape : drive->host->config.escape)
+                                    ? GMPUNCH_DATAGRAM_ESCAPE
+                                    : 0;
     if (drive->client) {
         if (drive->client->stage != GMPUNCH_STAGE_CONNECTED || !gmpunch_address_equal(from, &drive->client->peer)) {
             drive->client->stats.strangers++;
             return 0;
         }
     } else {
-        event->peer = gmpunch_host_find_peer(drive->host, from);
-        if (!event->peer) {
+        peer = gmpunch_host_find_peer(drive->host, from);
+        if (!peer) {
             drive->host->stats.strangers++;
             return 0;
         }
@@ -8985,7 +8985,9 @@ GMPUNCHI_FN int32_t gmpunchi_drive_game_data(gmpunchi_drive *drive, gmpunch_even
         gmpunchi_drive_oversized(drive);
         return 0;
     }
+    memset(event, 0, sizeof *event);
     event->type = GMPUNCH_EVENT_DATA;
+    event->peer = peer;
     event->address = *from;
     event->socket_index = index;
     event->data = payload;
@@ -9124,8 +9126,7 @@ GMPUNCHI_FN int32_t gmpunchi_drive_poll(gmpunchi_drive *drive, gmpunch_event *ev
         if (got == GMPUNCH_ERR_SOCKET) gmpunchi_fruitless(gmpunchi_drive_object(drive), &fruitless, wait);
         else fruitless = 0;
     }
-    memset(event, 0, sizeof *event);
-    return 0;
+    return 0; /* the event is empty: gmpunchi_drive_event had none */
 }
 
 /* ---- opening and closing ---- */
@@ -9797,8 +9798,7 @@ int32_t gmpunch_master_poll(gmpunch_master *master, gmpunch_event *event, uint32
         else fruitless = 0;
         activity = drive->activity;
     }
-    if (event) memset(event, 0, sizeof *event);
-    return 0;
+    return 0; /* the event is empty: gmpunch_master_next_event had none */
 }
 
 /* Binds one address for TCP and UDP; port 0: one that is free for both. */

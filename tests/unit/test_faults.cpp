@@ -1009,6 +1009,31 @@ TEST_CASE("faults: a master reads so much of each socket, and then others have t
     s.close();
 }
 
+TEST_CASE("faults: a host that is flooded looks at its connection, and comes back from a poll") {
+    net.begin();
+    session s;
+    REQUIRE(s.open_master() == GMPUNCH_OK);
+    REQUIRE(s.host.open() == GMPUNCH_OK);
+    REQUIRE(s.until([&] { return s.registered(); }, 1000));
+    gmpunch_address at;
+    REQUIRE(s.host.as([&] { return gmpunch_host_local_address(s.host.object, &at); }) == GMPUNCH_OK);
+    sender stranger(SOCK_DGRAM, text(at));
+    const size_t all = 150;
+    for (size_t i = 0; i < all; i++) stranger.send("?");
+    for (size_t read = 0; read < all;) {
+        net.count = {};
+        gmpunch_event event;
+        CHECK(!s.host.poll_once(&event));
+        read = std::min(read + GMPUNCHI_DRIVE_ROUNDS, all);
+        REQUIRE(s.host_stats().strangers == read);
+        // the first poll tells of a datagram, and with a streak there are so many more
+        if (read == GMPUNCHI_DRIVE_ROUNDS)
+            CHECK(net.count[faulty::host][faulty::call_poll] ==
+                  (GMPUNCHI_DRIVE_ROUNDS + GMPUNCHI_DRIVE_STREAK) / (GMPUNCHI_DRIVE_STREAK + 1));
+    }
+    s.close();
+}
+
 TEST_CASE("faults: a master looks for a port that is free for TCP and UDP, but not for ever") {
     for (int fixed = 0; fixed < 2; fixed++) {
         CAPTURE(fixed);
