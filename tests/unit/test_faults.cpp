@@ -117,6 +117,7 @@ struct node : any_node {
             if (!poll_once(&event)) return any;
             CHECK(std::string(gmpunch_event_name(event.type)) != "unknown");
             if (event.type == GMPUNCH_EVENT_DATA) {
+                CHECK((event.reason == 0 && event.os_error == 0 && event.count == 0)); // nothing of what was there before
                 packets.push_back(bytes(event.data, event.data + event.len));
             } else {
                 event.data = nullptr; // borrowed
