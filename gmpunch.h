@@ -8136,12 +8136,11 @@ GMPUNCHI_FN int32_t gmpunchi_socket_bind(uintptr_t socket, uint8_t family, const
     return bind((gmpunchi_handle)socket, (const struct sockaddr *)(const void *)&to, len);
 }
 
-/* The any-address of a family, with port. */
-GMPUNCHI_FN gmpunch_address gmpunchi_any_address(uint8_t family, uint16_t port) {
+/* The any-address of a family. */
+GMPUNCHI_FN gmpunch_address gmpunchi_any_address(uint8_t family) {
     gmpunch_address any;
     memset(&any, 0, sizeof any);
     any.family = family;
-    any.port = port;
     return any;
 }
 
@@ -8153,7 +8152,7 @@ GMPUNCHI_FN uintptr_t gmpunchi_socket_open_bound(const gmpunch_address *bind_to,
     int32_t error, result;
     uint8_t dual;
     for (dual = address.family == 0;; dual = 0) {
-        if (bind_to->family == 0) address = gmpunchi_any_address(dual ? 6 : 4, 0);
+        if (bind_to->family == 0) address = gmpunchi_any_address(dual ? 6 : 4);
         address.port = port;
         *family = address.family;
         opened = gmpunchi_socket_open(address.family, type);
@@ -8505,7 +8504,6 @@ typedef struct gmpunchi_watch {
 
 GMPUNCHI_FN int32_t gmpunchi_watch_open(gmpunchi_watch *watch, const gmpunch_allocator *allocator) {
     (void)allocator;
-    watch->at = watch->count = 0;
 #if defined(GMPUNCHI_EPOLL)
     watch->queue = epoll_create1(EPOLL_CLOEXEC);
 #else
@@ -8589,9 +8587,9 @@ GMPUNCHI_FN int32_t gmpunchi_watch_next(gmpunchi_watch *watch, gmpunchi_ready *r
     {
         uint32_t events = watch->event[watch->at].events;
         ready->key = watch->event[watch->at++].data.u32;
-        ready->what = (events & (uint32_t)(EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR) ? GMPUNCHI_READY_READ : 0u) |
+        ready->what = (events & ~(uint32_t)EPOLLOUT ? GMPUNCHI_READY_READ : 0u) |
                       (events & (uint32_t)EPOLLOUT ? GMPUNCHI_READY_WRITE : 0u) |
-                      (events & (uint32_t)(EPOLLRDHUP | EPOLLHUP | EPOLLERR) ? GMPUNCHI_READY_LAST : 0u);
+                      (events & ~(uint32_t)(EPOLLIN | EPOLLOUT) ? GMPUNCHI_READY_LAST : 0u);
     }
 #else
     {

@@ -591,6 +591,14 @@ TEST_CASE("faults: the seed is the system's; without one, time and place make it
     net.now_us = before;
     CHECK(gmpunchi_seed(&before) != first);
     CHECK(net.open.empty());
+    int input = ::dup(0); // descriptor 0 is one like others
+    ::close(0);
+    gmpunchi_seed(&before);
+    CHECK(net.open.empty());
+    if (input >= 0) {
+        ::dup2(input, 0);
+        ::close(input);
+    }
     for (faulty::call what : {faulty::call_open, faulty::call_read}) {
         net.begin({faulty::host, what, 0, SIZE_MAX, EIO});
         net.who = faulty::host;
@@ -745,6 +753,22 @@ TEST_CASE("faults: an adopted socket that can't be used is refused, and left ope
             s.close();
         }
     }
+}
+
+TEST_CASE("faults: a socket of another kind is not adopted") {
+    net.begin();
+    session s;
+    int local = ::socket(AF_UNIX, SOCK_DGRAM, 0);
+    REQUIRE(local >= 0);
+    net.open.insert(local);
+    s.host.config.socket_mode = GMPUNCH_SOCKET_ADOPTED;
+    s.host.config.udp_socket = uintptr_t(local);
+    s.host.config.bind_address = nullptr;
+    s.host.config.master = nullptr;
+    CHECK(s.host.open() == GMPUNCH_ERR_SOCKET);
+    net.open.erase(local);
+    ::close(local);
+    s.close();
 }
 
 TEST_CASE("faults: sockets are not inherited, never block, and connections have their options") {
@@ -1062,7 +1086,46 @@ TEST_CASE("faults: the connection to the master comes from the address of the da
         REQUIRE(s.host.open() == GMPUNCH_OK);
         CHECK(net.count[faulty::host][faulty::call_bind] == (std::string(own) == "0.0.0.0" ? 1 : 2));
         REQUIRE(s.until([&] { return s.registered(); }, 1000));
+        gmpunch_address udp, tcp;
+        REQUIRE(s.host.as([&] { return gmpunch_host_local_address(s.host.object, &udp); }) == GMPUNCH_OK);
+        for (int fd : net.open)
+            if (gmpunchi_socket_local(uintptr_t(fd), &tcp, nullptr) == GMPUNCH_OK)
+                CHECK((tcp.port != udp.port || fd == int(gmpunch_host_socket(s.host.object)))); // a port of its own
         s.close();
+    }
+}
+
+TEST_CASE("faults: errors that speak of datagrams sent before are passed over, so many in a row") {
+    for (int batched = 0; batched < 2; batched++) {
+        for (size_t errors : {size_t(GMPUNCHI_SKIPPED_ERRORS - 1), size_t(GMPUNCHI_SKIPPED_ERRORS)}) {
+            CAPTURE(batched);
+            CAPTURE(errors);
+            net.begin();
+            const gmpunch_address loopback = address("127.0.0.1");
+            uint8_t family, data[10];
+            uintptr_t fd = gmpunchi_socket_open_bound(&loopback, 0, SOCK_DGRAM, &family);
+            gmpunch_address self, from;
+            REQUIRE(gmpunchi_socket_local(fd, &self, nullptr) == GMPUNCH_OK);
+            sender(SOCK_DGRAM, text(self)).send("here");
+            faulty::fault planned = {faulty::master, faulty::call_recvfrom, 0, errors, ECONNREFUSED};
+#if defined(__linux__)
+            if (batched) planned.what = faulty::call_recvmmsg;
+#endif
+            net.begin(planned);
+            net.who = faulty::master;
+            bool found = errors < GMPUNCHI_SKIPPED_ERRORS;
+            if (batched) {
+                std::unique_ptr<gmpunchi_batch> batch(new gmpunchi_batch());
+                uint32_t most;
+                CHECK(gmpunchi_udp_receive_batch(fd, batch.get(), &most) == (found ? 1u : 0u));
+                if (found) CHECK(batch->len[0] == 4);
+            } else {
+                CHECK(gmpunchi_udp_receive(fd, data, sizeof data, &from) == (found ? 4 : int32_t(GMPUNCH_ERR_WOULD_BLOCK)));
+            }
+            CHECK(net.hits == errors);
+            net.who = faulty::roles;
+            gmpunchi_socket_close(&fd);
+        }
     }
 }
 

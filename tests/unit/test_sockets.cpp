@@ -2148,6 +2148,40 @@ TEST_CASE("sockets: a datagram that is too long for UDP is not sent, and that is
     CHECK(opened == GMPUNCHI_NO_SOCKET);
 }
 
+TEST_CASE("sockets: datagrams that are read together, of any length") {
+    const gmpunch_address loopback = address("127.0.0.1");
+    uint8_t family = 0;
+    uintptr_t opened = gmpunchi_socket_open_bound(&loopback, 0, SOCK_DGRAM, &family);
+    gmpunch_address self;
+    REQUIRE(gmpunchi_socket_local(opened, &self, nullptr) == GMPUNCH_OK);
+    plain sender(SOCK_DGRAM, "127.0.0.1");
+    std::unique_ptr<gmpunchi_batch> batch(new gmpunchi_batch());
+    const size_t lengths[] = {0, 1, GMPUNCHI_BATCH_BYTES - 1, GMPUNCHI_BATCH_BYTES + 1, 2000, 7};
+    for (size_t round = 0; round < 3; round++) { // what an earlier one left does not matter
+        std::vector<bytes> sent;
+        for (size_t i = 0; i < GMPUNCHI_BATCH + 8; i++) {
+            sent.push_back(bytes(lengths[(i + round) % 6], uint8_t(i)));
+            REQUIRE(sender.send_to(self, sent.back()));
+        }
+        size_t at = 0;
+        uint64_t end = gmpunch_now() + limit_ms;
+        while (at < sent.size() && gmpunch_now() < end) {
+            uint32_t most = 0, got = gmpunchi_udp_receive_batch(opened, batch.get(), &most);
+            REQUIRE(got <= most);
+            for (uint32_t i = 0; i < got; i++, at++) {
+                CAPTURE(at);
+                CHECK(text(batch->from[i]) == text(sender.local()));
+                if (sent[at].size() > GMPUNCHI_BATCH_BYTES) CHECK(batch->len[i] == GMPUNCH_ERR_TOO_LONG);
+                else CHECK(bytes(batch->data[i], batch->data[i] + std::max(0, batch->len[i])) == sent[at]);
+            }
+        }
+        CHECK(at == sent.size());
+        uint32_t most;
+        CHECK(gmpunchi_udp_receive_batch(opened, batch.get(), &most) == 0);
+    }
+    gmpunchi_socket_close(&opened);
+}
+
 TEST_CASE("sockets: what a loop of the application is to wait for") {
     gmpunchi_pollfd entry{};
     gmpunch_wait wait{};
