@@ -1149,6 +1149,9 @@ TEST_CASE("faults: connections that take and give any number of bytes at once") 
         CHECK(s.host.count(GMPUNCH_EVENT_REGISTERED) == 1);
         CHECK(s.host.count(GMPUNCH_EVENT_UNREGISTERED) == 0);
         CHECK(s.master_stats().lines_ignored == 0);
+        gmpunch_wait waits[2];
+        REQUIRE(gmpunch_host_waits(s.host.object, waits, 2) == 2);
+        for (const gmpunch_wait &wait : waits) CHECK(wait.events == GMPUNCH_WAIT_READ); // all is sent
         longest = net.longest;
         s.close();
     }
