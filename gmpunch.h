@@ -8065,7 +8065,7 @@ GMPUNCHI_FN uintptr_t gmpunchi_socket_open(uint8_t family, int type) {
 #else
     opened = (uintptr_t)socket(domain, type, 0);
 #endif
-#if !defined(__linux__) /* which has no more to prepare */
+#if !defined(__linux__) || !defined(SOCK_CLOEXEC) || !defined(SOCK_NONBLOCK) /* Linux has no more to prepare */
     if (opened != GMPUNCHI_NO_SOCKET && gmpunchi_socket_prepare(opened)) gmpunchi_socket_close(&opened);
 #endif
     if (opened != GMPUNCHI_NO_SOCKET && type == SOCK_DGRAM) gmpunchi_udp_prepare(opened);

@@ -5,8 +5,9 @@ A mutant is a changed function: another comparison, operator, constant or return
 statement left out. Each runs the test cases that reach the changed line, quick ones first, and is noticed if one fails,
 crashes or does not end; what survives runs the quick ones again with AddressSanitizer and UndefinedBehaviorSanitizer, as
 the tests have them, then test_faults.cpp, which has a library of its own, and where it may differ both this and
-test_sockets.cpp with the library for systems that have only poll. Not counted: what does not compile, what compiles to the same code, and what equivalents.txt names,
-with the reason why nobody can tell the difference. Exit code 1 if less than 90 % are noticed.
+test_sockets.cpp with the library for systems that have only poll. Not counted: what does not compile, what compiles to the
+same code, and what equivalents.txt names, with the reason why nobody can tell the difference. Exit code 1 if less than 90 %
+are noticed.
 """
 import argparse
 import concurrent.futures
@@ -73,7 +74,8 @@ def changes(code, start, end):
         yield kind, match.start(), match.end(), SWAPS[old]
     for match in found(r"(?<![\w.])(0x[0-9a-fA-F]+|\d+)u?(?![\w.])"):
         value = int(match.group(1), 0)
-        for other in (value + 1, value - 1):
+        flag = code[:match.start()].endswith(" = ") and code.startswith("1;", match.start())  # it is only asked whether it is 0
+        for other in (value - 1,) if flag else (value + 1, value - 1):
             if other >= 0:
                 yield "constant", match.start(1), match.end(1), hex(other) if "x" in match.group() else str(other)
     for match in found(r"\b(?:if|while) \("):
