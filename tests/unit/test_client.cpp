@@ -379,6 +379,90 @@ TEST_CASE("client: answers the host's knocks, but not in a loop") {
     CHECK(f.count(GMPUNCH_TRANSMIT_UDP) <= 3); // one a second
 }
 
+TEST_CASE("client: the first knock that it answers, and the next one") {
+    fixture f;
+    f.connect();
+    const uint64_t connected = f.now;
+    for (uint64_t quiet : {1u, 999u, 1000u, 1001u, 4999u}) {
+        f.now = connected + quiet;
+        f.udp(f.server, knock);
+        CHECK(f.out.empty());
+    }
+    f.now = connected + 5000;
+    f.udp(f.server, knock);
+    CHECK(f.sent(GMPUNCH_TRANSMIT_UDP, knock) == 1);
+    f.now += 999;
+    f.udp(f.server, knock);
+    CHECK(f.sent(GMPUNCH_TRANSMIT_UDP, knock) == 1);
+    f.now += 1;
+    f.udp(f.server, knock);
+    CHECK(f.sent(GMPUNCH_TRANSMIT_UDP, knock) == 2);
+}
+
+TEST_CASE("client: a host that answers is asked when it was silent for long, whatever it is sent meanwhile") {
+    fixture f;
+    f.connect();
+    f.wait(5000);
+    f.udp(f.server, welcome);
+    const uint64_t heard = f.now;
+    f.out.clear();
+    f.out_data.clear();
+    for (int i = 0; i < 3; i++) {
+        REQUIRE(gmpunch_client_request_data(f.client, f.now) == GMPUNCH_OK); // ten requests, one each half second
+        f.drain();
+        f.wait(i < 2 ? 5000 : 4999);
+    }
+    CHECK(f.sent(GMPUNCH_TRANSMIT_UDP, knock) == 0);
+    f.wait(1);
+    CHECK(f.now == heard + 15000);
+    CHECK(f.sent(GMPUNCH_TRANSMIT_UDP, knock) == 1);
+    f.wait(3000);
+    CHECK(f.sent(GMPUNCH_TRANSMIT_UDP, knock) == 4); // each second, as long as nothing comes
+}
+
+TEST_CASE("client: what waited to be sent is not sent to a host that is lost") {
+    fixture f;
+    f.connect();
+    f.wait(5000);
+    f.udp(f.server, welcome);
+    const uint64_t heard = f.now;
+    f.wait(44999);
+    f.out.clear();
+    REQUIRE(gmpunch_client_request_data(f.client, f.now) == GMPUNCH_OK); // waits, and a knock with it
+    gmpunch_client_tick(f.client, heard + 45000);
+    CHECK(f.stage() == GMPUNCH_STAGE_LOST);
+    f.drain();
+    CHECK(f.out.empty());
+    CHECK(f.last().type == GMPUNCH_EVENT_LOST);
+}
+
+TEST_CASE("client: of events that nobody fetches the newest are dropped, but not how it ended") {
+    for (int32_t type : {GMPUNCH_EVENT_CONNECTED, GMPUNCH_EVENT_FAILED, GMPUNCH_EVENT_LOST}) {
+        CAPTURE(type);
+        fixture f;
+        for (int i = 0; i < 16; i++) gmpunchi_client_push(f.client, GMPUNCH_EVENT_FOUND, i, nullptr);
+        CHECK(f.stats().events_dropped == 3);
+        for (int i = 0; i < 4; i++) gmpunchi_client_push(f.client, type, 100 + i, nullptr);
+        CHECK(f.stats().events_dropped == 4);
+        f.drain();
+        REQUIRE(f.events.size() == 16);
+        for (int i = 0; i < 16; i++) {
+            CHECK(f.events[size_t(i)].type == (i < 13 ? GMPUNCH_EVENT_FOUND : type));
+            CHECK(f.events[size_t(i)].reason == (i < 13 ? i : 100 + i - 13));
+        }
+    }
+    fixture f; // the same from outside
+    f.connect();
+    f.events.clear();
+    const bytes strings = with_header(bin("\xfa" "a\0b\0\0\0\0\0\0\0"));
+    for (int i = 0; i < 14; i++) {
+        REQUIRE(gmpunch_client_request_data(f.client, f.now) == GMPUNCH_OK);
+        REQUIRE(gmpunch_client_input_udp(f.client, f.now, &f.server, 0, strings.data(), strings.size()) ==
+                GMPUNCH_CONSUMED);
+    }
+    CHECK(f.stats().events_dropped == 1);
+}
+
 TEST_CASE("client: a request that the system takes in pieces") {
     bytes request = bin("connect\n198.51.100.7\n\0");
     for (size_t taken = 0; taken <= request.size(); taken++) {
