@@ -6930,7 +6930,6 @@ typedef struct gmpunchi_picks {
 
 GMPUNCHI_FN void gmpunchi_picks_free(gmpunch_master *master, gmpunchi_picks *picks) {
     if (picks->item) gmpunchi_text_free(picks->item, picks->room * sizeof *picks->item, master);
-    picks->item = NULL;
 }
 
 /* Room for `room` hosts. */

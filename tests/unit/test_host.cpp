@@ -178,6 +178,64 @@ TEST_CASE("host: introductions in any pieces, and as the deployed master sends t
     CHECK(text(f.last(GMPUNCH_EVENT_INTRODUCED).address) == "127.0.0.12:7003");
 }
 
+TEST_CASE("host: a port without its NUL is waited for only as long as another digit may follow") {
+    for (const char *port : {"1024", "6553", "6554", "9999", "10000", "65535"}) {
+        CAPTURE(port);
+        const bool whole = std::stoul(port) > 6553;
+        fixture f;
+        f.registered();
+        bytes cut = introduction("192.0.2.10", port);
+        cut.pop_back();
+        f.tcp(cut);
+        CHECK((gmpunch_host_next_deadline(f.host) == f.now) == whole);
+        gmpunch_host_tick(f.host, f.now);
+        f.drain();
+        CHECK(f.count(GMPUNCH_EVENT_INTRODUCED) == whole);
+        f.now += 199;
+        gmpunch_host_tick(f.host, f.now);
+        f.drain();
+        CHECK(f.count(GMPUNCH_EVENT_INTRODUCED) == whole);
+        f.now += 1;
+        gmpunch_host_tick(f.host, f.now);
+        f.drain();
+        CHECK(f.count(GMPUNCH_EVENT_INTRODUCED) == 1);
+        CHECK(text(f.last(GMPUNCH_EVENT_INTRODUCED).address) == std::string("192.0.2.10:") + port);
+    }
+}
+
+TEST_CASE("host: what it tells about a peer") {
+    gmpunch_host_config config = fixture::config();
+    config.escape = 1;
+    fixture f(config);
+    f.registered();
+    f.tcp(introduction("192.0.2.10", "7001"));
+    REQUIRE(gmpunch_host_input_udp(f.host, f.now, &f.a, 3, knock.data(), knock.size()) == GMPUNCH_CONSUMED);
+    f.drain();
+    const uint32_t peer = gmpunch_host_find_peer(f.host, &f.a);
+    gmpunch_peer_info info{};
+    f.wait(4000);
+    gmpunch_host_tick(f.host, f.now);
+    REQUIRE(gmpunch_host_peer_info(f.host, peer, &info) == GMPUNCH_OK);
+    CHECK(info.peer == peer);
+    CHECK(gmpunch_address_equal(&info.address, &f.a));
+    CHECK(info.how == GMPUNCH_HOW_PUNCHED);
+    CHECK(info.flags == GMPUNCH_DATAGRAM_ESCAPE);
+    CHECK(info.socket_index == 3);
+    CHECK(info.connected_ms == 4000);
+    CHECK(info.silent_ms == 4000);
+    CHECK(info.answers == 0);
+    CHECK(info.confirmed == 0);
+    f.wait(1500); // it is asked whether it answers
+    f.udp(f.a, knock);
+    f.wait(10000); // and asked again: so it did
+    gmpunch_host_tick(f.host, f.now);
+    REQUIRE(gmpunch_host_peer_info(f.host, peer, &info) == GMPUNCH_OK);
+    CHECK(info.connected_ms == 15500);
+    CHECK(info.silent_ms == 10000);
+    CHECK(info.answers == 1);
+    CHECK(info.confirmed == 1);
+}
+
 TEST_CASE("host: introductions that are none") {
     fixture f;
     f.registered();
@@ -462,6 +520,61 @@ TEST_CASE("host: events of peers wait to be read, however long") {
     CHECK(f.stats().refused_full == 36);
     f.udp(f.a, knock);
     CHECK(f.count(GMPUNCH_EVENT_JOINED) == 5);
+}
+
+TEST_CASE("host: the place of a peer that was kicked before its welcome left is free for another") {
+    gmpunch_host_config config = fixture::config();
+    config.max_peers = 1;
+    fixture f(config);
+    REQUIRE(gmpunch_host_input_udp(f.host, f.now, &f.a, 0, knock.data(), knock.size()) == GMPUNCH_CONSUMED);
+    REQUIRE(gmpunch_host_kick(f.host, f.now, gmpunch_host_find_peer(f.host, &f.a)) == GMPUNCH_OK);
+    f.drain();
+    CHECK(f.sent(welcome) == 0);
+    f.udp(f.b, knock);
+    CHECK(f.sent(welcome, &f.b) == 1);
+    CHECK(f.count(GMPUNCH_EVENT_JOINED) == 2);
+    CHECK(f.stats().peers == 1);
+}
+
+TEST_CASE("host: a kicked address makes room for a newcomer, also after others have left by themselves") {
+    gmpunch_host_config config = fixture::config();
+    config.max_peers = 2;
+    config.kick_ms = GMPUNCH_NEVER;
+    fixture f(config);
+    f.udp(f.a, knock);
+    f.udp(f.b, knock);
+    REQUIRE(gmpunch_host_kick(f.host, f.now, gmpunch_host_find_peer(f.host, &f.a)) == GMPUNCH_OK);
+    f.drain();
+    f.wait(300000);
+    CHECK(f.count(GMPUNCH_EVENT_LEFT) == 2);
+    f.udp(f.b, knock); // takes its own place again
+    f.udp(f.c, knock); // and this one that of the kicked
+    CHECK(f.count(GMPUNCH_EVENT_JOINED) == 4);
+    CHECK(f.stats().peers == 2);
+    CHECK(f.stats().refused_full == 0);
+}
+
+TEST_CASE("host: of two introductions of one IP a newcomer uses up the one with its port") {
+    for (const char *first : {"7001", "7002"}) {
+        CAPTURE(first);
+        const bool swapped = std::string(first) == "7002";
+        gmpunch_host_config config = fixture::config();
+        config.max_direct_peers = 1; // so that it matters who was introduced
+        config.unconfirmed_ms = GMPUNCH_NEVER;
+        fixture f(config);
+        f.registered();
+        f.udp(f.b, knock); // the one direct peer
+        f.tcp(introduction("192.0.2.10", first));
+        f.wait(10000);
+        f.tcp(introduction("192.0.2.10", swapped ? "7001" : "7002"));
+        f.udp(address("192.0.2.10", swapped ? 7002 : 7001), knock);
+        f.wait(6000); // the first introduction is over now
+        f.udp(address("192.0.2.10", swapped ? 7001 : 7002), knock);
+        CHECK(f.count(GMPUNCH_EVENT_JOINED) == 3);
+        f.udp(address("192.0.2.10:7003"), knock); // and none is left
+        CHECK(f.count(GMPUNCH_EVENT_JOINED) == 3);
+        CHECK(f.stats().refused_direct == 1);
+    }
 }
 
 TEST_CASE("host: ten thousand peers") {

@@ -631,6 +631,7 @@ TEST_CASE("limits: each field of a client's config that is out of range is refus
     check_accepted<client_kind>({{SET(c->max_packet = GMPUNCH_MAX_PACKET)},
                                  {SET(c->max_packet = 1)},
                                  {SET(c->max_sockets = 4)},
+                                 {SET(c->socket_mode = GMPUNCH_SOCKET_SEND_ONLY)},
                                  {SET(c->direct_only = 1; c->direct_port = 1; c->master = nullptr)},
                                  {SET(c->raw = -1; c->escape = 7)},
                                  {SET(c->timeout_ms = c->master_timeout_ms = c->peer_timeout_ms = GMPUNCH_NEVER)},
@@ -684,6 +685,7 @@ TEST_CASE("limits: each field of a host's config that is out of range is refused
                                {SET(c->max_peers = 65535)},
                                {SET(c->max_peers = 1; c->max_introductions = 1)},
                                {SET(c->max_introductions = 65535)},
+                               {SET(c->socket_mode = GMPUNCH_SOCKET_SEND_ONLY)},
                                {SET(c->data_capacity = 32768)},
                                {SET(c->data_capacity = 8)},
                                {SET(c->data_capacity = 20; c->data[0] = "123456"; c->data[1] = "123456")},
@@ -696,6 +698,32 @@ TEST_CASE("limits: each field of a host's config that is out of range is refused
                                {SET(c->max_introductions_per_ip = c->max_knocks_per_second = 0xffffffffu)},
                                {SET(c->knock_rules = 7)},
                                {SET(c->data[0] = "\xc3\xa4\xc3\xb6")}});
+}
+
+TEST_CASE("limits: each field of a lobby's config that is out of range is refused") {
+    typedef gmpunch_lobby_config config_type;
+    check_refused<lobby_kind>({{SET(c->sort_by = 9)},
+                               {SET(c->sort_by = 0xffffffffu)},
+                               {SET(c->max_entry = 1023)},
+                               {SET(c->max_entry = 16777217)},
+                               {SET(c->max_entry = 0xffffffffu)},
+                               {SET(c->filter[0] = "line\nbreak")},
+                               {SET(c->filter[7] = "\x7f")},
+                               {SET(static const std::string longer(65537, 'f'); c->filter[7] = longer.c_str())}},
+                              true);
+    check_refused<lobby_kind>({{SET(c->allocator.free = nullptr)},
+                               {SET(c->allocator.alloc = nullptr)},
+                               {SET(c->master = nullptr)},
+                               {SET(c->master = "")},
+                               {SET(c->master = "192.0.2.1:0")},
+                               {SET(c->master = "192.0.2.256")}},
+                              false);
+    check_accepted<lobby_kind>({{SET(c->sort_by = 8)},
+                                {SET(c->max_entry = 1024)},
+                                {SET(c->max_entry = 16777216)},
+                                {SET(c->max_entries = 1; c->max_bytes = 1)},
+                                {SET(c->timeout_ms = c->total_timeout_ms = GMPUNCH_NEVER)},
+                                {SET(static const std::string longest(65536, 'f'); c->filter[7] = longest.c_str())}});
 }
 
 TEST_CASE("limits: each field of a master's config that is out of range is refused") {
@@ -711,6 +739,13 @@ TEST_CASE("limits: each field of a master's config that is out of range is refus
                                 {SET(c->max_commands_per_second = 1000001)},
                                 {SET(c->max_line = 65537)},
                                 {SET(c->max_line = 0xffffffffu)},
+                                {SET(c->max_line = 63)},
+                                {SET(c->max_lobby = 4095)},
+                                {SET(c->max_lobby = (1u << 30) + 1)},
+                                {SET(c->max_lobby_memory = 4095)},
+                                {SET(c->max_commands_per_second = 0xfffffffeu)},
+                                {SET(static const std::string name(256, 'n'); c->name = name.c_str())},
+                                {SET(c->name = "tab\t")},
                                 {SET(c->allocator.free = nullptr)},
                                 {SET(c->allocator.alloc = nullptr)}},
                                true);
@@ -723,6 +758,13 @@ TEST_CASE("limits: each field of a master's config that is out of range is refus
                                  {SET(c->max_commands_per_second = 1000000)},
                                  {SET(c->max_commands_per_second = GMPUNCH_NEVER)},
                                  {SET(c->max_line = 65536)},
+                                 {SET(c->max_line = 64)},
+                                 {SET(c->max_lobby = 4096)},
+                                 {SET(c->max_lobby = 1u << 30)},
+                                 {SET(c->max_lobby_memory = 4096)},
+                                 {SET(c->max_commands_per_second = 1)},
+                                 {SET(static const std::string name(255, 'n'); c->name = name.c_str())},
+                                 {SET(c->name = "")},
                                  {SET(c->hold_ms = c->client_port_ms = c->host_port_ms = GMPUNCH_NEVER)},
                                  {SET(c->command_timeout_ms = c->idle_timeout_ms = GMPUNCH_NEVER)},
                                  {SET(c->host_timeout_ms = c->write_timeout_ms = GMPUNCH_NEVER)}});

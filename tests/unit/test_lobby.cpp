@@ -80,7 +80,8 @@ struct desk {
     }
     void pump() {
         gmpunch_transmit t;
-        while (gmpunch_master_next_transmit(master, &t) > 0) {
+        for (bool told; told = gmpunchi_master_has_output(master), gmpunch_master_next_transmit(master, &t) > 0;) {
+            REQUIRE(told);
             if (t.kind == GMPUNCH_TRANSMIT_TCP_CLOSE) {
                 closed[t.connection] = true;
                 continue;
@@ -94,6 +95,7 @@ struct desk {
             if (taken) out[t.connection].push_back({now, bytes(t.data, t.data + taken)});
             if (taken < t.len) REQUIRE(gmpunch_master_tcp_sent(master, t.connection, taken) == GMPUNCH_OK);
         }
+        REQUIRE_FALSE(gmpunchi_master_has_output(master));
         gmpunch_event e;
         while (gmpunch_master_next_event(master, &e) > 0) {}
     }
@@ -599,6 +601,28 @@ TEST_CASE("lobby: a list that is too long ends with the last host that fits") {
     }
 }
 
+TEST_CASE("lobby: a list that is exactly as long as it may be is whole, one byte less costs it a host") {
+    const auto list = [](uint32_t max_lobby) {
+        gmpunch_master_config config = {};
+        config.max_lobby = max_lobby;
+        desk d(config);
+        for (int i = 0; i < 40; i++) d.host("10.0.0." + std::to_string(i), {"abc"});
+        const std::string made = d.list();
+        CHECK(d.stats().lobby_truncated == (parse(made).size() < 40));
+        return made;
+    };
+    const std::string whole = list(1u << 20);
+    CHECK(parse(whole).size() == 40);
+    REQUIRE(whole.size() > 4200);
+    for (uint32_t less = 0; less < 4; less++) {
+        CAPTURE(less);
+        const std::string made = list(uint32_t(whole.size()) - less);
+        CHECK(made.size() <= whole.size() - less);
+        CHECK(parse(made).size() == (less ? 39 : 40));
+    }
+    CHECK(list(uint32_t(whole.size()) + 1) == whole);
+}
+
 TEST_CASE("lobby: limits of memory refuse the newcomer, and say so") {
     gmpunch_master_config config = {};
     config.max_data = 100;
@@ -900,6 +924,23 @@ TEST_CASE("introductions: the gap as configured, for those that need it, and fro
     CHECK(times(config, game, {0, 0, 100}) == "0 200 400 ");
     config.introduction_gap_ms = GMPUNCH_NEVER;
     CHECK(times(config, game, {0, 0}) == "0 0 ");
+}
+
+TEST_CASE("introductions: who asks in the very millisecond in which the gap ends need not wait for a tick") {
+    for (uint64_t later : {49u, 50u, 51u}) {
+        CAPTURE(later);
+        desk d;
+        d.udp("10.0.0.1", 6611, bin("reg\n\0"));
+        const uint32_t host = d.host("10.0.0.1", {"a"});
+        d.run(5000);
+        d.out[host].clear();
+        for (const char *ip : {"10.0.1.1", "10.0.1.2"}) {
+            d.udp(ip, 7000, bin("connect\n\0"));
+            d.tcp(d.connect(ip), bin("connect\n10.0.0.1\n\0"));
+            CHECK(d.out[host].size() == (ip[7] == '1' || later < 50 ? 1 : 2));
+            d.now += later;
+        }
+    }
 }
 
 TEST_CASE("introductions: hosts that cool do not wait for each other, and may end while they do") {
@@ -1220,6 +1261,24 @@ TEST_CASE("lobby client: an entry that is no host does not hide the others") {
                 CHECK(stats.malformed == 1);
                 CHECK(stats.oversized == 0);
             }
+    }
+}
+
+TEST_CASE("lobby client: brackets, commas and quotation marks in strings are text") {
+    for (const char *text :
+         {"}", "]", "{", "[", ",", "}]", "}]}]", "{[{[", R"(\")", R"(\"})", R"(\\)", R"(\\\"])", "},{", ":"}) {
+        CAPTURE(text);
+        const std::string one = std::string(R"({"ip":"10.0.0.1","data1":")") + text + R"(","createdTime":5})";
+        std::string shown;
+        for (const char *c = text; *c; c++) shown += *c == '\\' ? *++c : *c;
+        for (size_t piece : {size_t(1), SIZE_MAX}) {
+            download d;
+            d.opened();
+            d.told();
+            d.data(answer("[" + one + "," + one + "]"), piece);
+            CHECK(d.told() == "lobby_entry 10.0.0.1|" + shown + "||||||||5 1; lobby_entry 10.0.0.1|" + shown +
+                                  "||||||||5 2; close; lobby_done 2");
+        }
     }
 }
 
