@@ -91,6 +91,7 @@ TEST_CASE("client: not found fails at once, or knocks directly") {
     CHECK(f.last().type == GMPUNCH_EVENT_FAILED);
     CHECK(f.last().reason == GMPUNCH_REASON_HOST_NOT_FOUND);
     CHECK(f.last().stage == GMPUNCH_STAGE_MASTER);
+    CHECK(f.stats().master_answers == 1);
 
     gmpunch_client_config config = fixture::config();
     config.direct_port = 4000;
@@ -180,7 +181,18 @@ TEST_CASE("client: the welcome counts only from the host that it knocks at") {
     uint32_t flags;
     REQUIRE(gmpunch_client_server(f.client, &latched, &flags) == GMPUNCH_OK);
     CHECK(text(latched) == "198.51.100.7:7777");
+    CHECK(f.last().how == GMPUNCH_HOW_PUNCHED);
     CHECK(flags == GMPUNCH_DATAGRAM_RAW); // answered in the form that the peer used
+}
+
+TEST_CASE("client: a welcome from another port of a host without a master is direct as well") {
+    gmpunch_client_config config = fixture::config();
+    config.direct_only = 1;
+    config.direct_port = 4000;
+    fixture f(config);
+    CHECK(f.udp(address("198.51.100.7:4001"), welcome) == GMPUNCH_CONSUMED);
+    CHECK(f.last().type == GMPUNCH_EVENT_CONNECTED);
+    CHECK(f.last().how == GMPUNCH_HOW_DIRECT);
 }
 
 TEST_CASE("client: nobody can be answered at port 0") {
@@ -281,6 +293,8 @@ TEST_CASE("client: nothing heard for long: the master is asked once more") {
     CHECK(f.stage() == GMPUNCH_STAGE_PUNCH);
     f.udp(address("198.51.100.7:6622"), welcome);
     CHECK(f.stage() == GMPUNCH_STAGE_CONNECTED);
+    CHECK(f.stats().master_attempts == 2);
+    CHECK(f.stats().master_answers == 2);
 }
 
 TEST_CASE("client: what is protocol once connected, and what is the game's") {
@@ -320,6 +334,7 @@ TEST_CASE("client: keep-alive, and loss only of a host that answers") {
     quiet.wait(3600000);
     CHECK(quiet.stage() == GMPUNCH_STAGE_CONNECTED);
     size_t knocks = quiet.sent(GMPUNCH_TRANSMIT_UDP, knock);
+    CHECK(quiet.stats().keepalives_sent == knocks);
     CHECK(knocks >= 3600000 / 15000);
     CHECK(knocks <= 3600000 / 15000 + 3);
 

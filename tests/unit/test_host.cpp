@@ -380,6 +380,7 @@ TEST_CASE("host: silence") {
     f.udp(f.a, knock); // a client of ours asks first
     CHECK(f.udp(f.b, with_header(bin("move"))) == GMPUNCH_NOT_MINE);
     f.wait(15000);
+    CHECK(f.stats().keepalives_sent == f.sent(knock));
     CHECK(f.sent(knock, &f.a) == 3); // is asked whether it answers; then only to keep the mapping
     f.udp(f.a, knock);               // a answers, b does not
     for (int i = 0; i < 4; i++) {

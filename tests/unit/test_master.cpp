@@ -99,7 +99,7 @@ struct peer {
 struct world {
     heap memory;
     gmpunch_master *master = nullptr;
-    uint64_t now = 5000, accepted = 0, datagrams = 0, bytes_out = 0;
+    uint64_t now = 5000, accepted = 0, datagrams = 0, udp_bytes = 0, bytes_in = 0, bytes_out = 0;
     std::map<uint32_t, peer> peers;
     std::map<char, uint32_t> names; // of connections, in play
     std::vector<gmpunch_event> events;
@@ -174,6 +174,7 @@ struct world {
     }
     void udp(const gmpunch_address &from, const bytes &datagram) {
         datagrams++;
+        udp_bytes += datagram.size();
         HOLDS(gmpunch_master_input_udp(master, now, &from, 0, datagram.data(), datagram.size()) == GMPUNCH_CONSUMED);
         step();
     }
@@ -196,6 +197,7 @@ struct world {
     bool is_open(uint32_t id) const { return peers.count(id) && peers.at(id).open; }
     void tcp(uint32_t id, const bytes &data) {
         int32_t expected = is_open(id) ? GMPUNCH_OK : GMPUNCH_ERR_CONNECTION;
+        if (is_open(id)) bytes_in += data.size();
         HOLDS(gmpunch_master_tcp_data(master, now, id, data.data(), data.size()) == expected);
         step();
     }
@@ -717,8 +719,9 @@ SCRIPT("master: limits of messages; a host that cannot be told is not promised",
 TEST_CASE("master, fault 11: a client is answered, or at least closed, when there are no messages left") {
     world w(with(&fields::max_messages, 2));
     w.play("host h H:6611; host i I:6622; room h 0; a C:1; ask c C H; c: H:6611; a D:1; ask d D H; wait 1000");
-    CHECK(w.take(w.names['d']) != "");
-    CHECK(w.stats().refused_messages > 0);
+    CHECK(w.take(w.names['d']) == "closed");
+    CHECK(w.stats().refused_messages == 1);
+    CHECK(w.stats().closed_full == 1);
     w.play("room h all; wait 3000; meet i I:6622");
 }
 
@@ -855,6 +858,8 @@ TEST_CASE("master: output taken in parts goes on with the exact rest") {
         if (taken + 1 < whole) w.play("h:; room h all; h: C:7001 version D:1");
         else w.play("h: C:7001; room h all; h: version D:1");
         CHECK(w.stats().tcp_bytes_out == w.bytes_out);
+        CHECK(w.stats().tcp_bytes_in == w.bytes_in);
+        CHECK(w.stats().udp_bytes_in == w.udp_bytes);
     }
 }
 
