@@ -583,6 +583,66 @@ TEST_CASE("client: a master that can't be reached is tried on and on, with pause
     }
 }
 
+TEST_CASE("client: without an end half way is after five seconds") {
+    gmpunch_client_config config = fixture::config();
+    config.timeout_ms = config.knock_interval_ms = GMPUNCH_NEVER; // and no knock wakes it before
+    config.direct_port = 4000;
+    fixture f(config);
+    f.find();
+    const auto direct = [](const gmpunch_transmit &t) { return t.to.port == 4000; };
+    f.wait(4999);
+    CHECK(std::none_of(f.out.begin(), f.out.end(), direct));
+    f.wait(1);
+    CHECK(std::count_if(f.out.begin(), f.out.end(), direct) == 1);
+}
+
+TEST_CASE("client: another source port at its time, though no knock is due then") {
+    gmpunch_client_config config = fixture::config();
+    config.knock_interval_ms = GMPUNCH_NEVER;
+    for (uint32_t sockets : {0u, 1u, 2u}) { // without sockets of its own there is one unless the config says otherwise
+        CAPTURE(sockets);
+        config.max_sockets = sockets;
+        fixture f(config);
+        f.find();
+        f.udp(f.server, knock);
+        f.wait(1999);
+        CHECK(f.stats().sockets_used == 1);
+        f.wait(1);
+        CHECK(f.stats().sockets_used == (sockets == 2 ? 2 : 1));
+        f.wait(4000);
+        CHECK(f.stats().sockets_used == (sockets == 2 ? 2 : 1));
+    }
+}
+
+TEST_CASE("client: asked once more, the master's port without its NUL ends by silence as well") {
+    fixture f;
+    f.find();
+    f.wait(3000);
+    f.open();
+    f.tcp(bin("\xff" "198.51.100.7\0" "6622"));
+    const auto knocked = [](const gmpunch_transmit &t) { return t.to.port == 6622; };
+    f.wait(1999);
+    CHECK(std::none_of(f.out.begin(), f.out.end(), knocked));
+    f.wait(1);
+    CHECK(std::any_of(f.out.begin(), f.out.end(), knocked));
+}
+
+TEST_CASE("client: what an event tells of datagrams that were not taken") {
+    fixture f;
+    f.find();
+    f.udp(address("192.0.2.1:5"), knock);
+    f.udp(address("192.0.2.1:6"), welcome);
+    bytes cut = with_header(bin("hello"));
+    cut.pop_back();
+    f.udp(f.server, cut);
+    f.wait(20000);
+    CHECK(f.last().type == GMPUNCH_EVENT_FAILED);
+    CHECK(f.stats().strangers == 2);
+    CHECK(f.stats().malformed == 1);
+    CHECK(f.last().ignored == 3);
+    CHECK(f.last().knocks_sent == f.stats().knocks_sent);
+}
+
 TEST_CASE("client: more addresses of the master than milliseconds") {
     gmpunch_client_config config = fixture::config();
     config.timeout_ms = 3;

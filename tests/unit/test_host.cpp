@@ -630,6 +630,65 @@ TEST_CASE("host: a master by name") {
     CHECK(f.count(GMPUNCH_EVENT_RESOLVE) == 1);
 }
 
+TEST_CASE("host: a master whose name is one letter is looked up again as well") {
+    gmpunch_host_config config{};
+    config.master = "m";
+    fixture f(config);
+    CHECK(f.count(GMPUNCH_EVENT_RESOLVE) == 1);
+    CHECK(gmpunch_host_set_master(f.host, f.now, &f.b, 1) == GMPUNCH_OK);
+    f.drain();
+    REQUIRE(gmpunch_host_tcp_closed(f.host, f.now, f.connection(), 111) == GMPUNCH_OK);
+    f.drain();
+    CHECK(f.count(GMPUNCH_EVENT_RESOLVE) == 2);
+}
+
+TEST_CASE("host: a connection that stood for ten seconds starts the pauses anew, one that ended before does not") {
+    for (uint64_t stood : {9999u, 10000u}) {
+        CAPTURE(stood);
+        gmpunch_host_config config = fixture::config();
+        config.reconnect_min_ms = 100; // so that the next pause is from 50 to 100, or 400 to 800
+        fixture f(config);
+        for (int i = 0; i < 3; i++) {
+            REQUIRE(gmpunch_host_tcp_closed(f.host, f.now, f.connection(), 111) == GMPUNCH_OK);
+            f.drain();
+            f.forget();
+            f.wait(400);
+        }
+        f.open();
+        f.wait(stood);
+        f.forget();
+        REQUIRE(gmpunch_host_tcp_closed(f.host, f.now, f.id, 0) == GMPUNCH_OK);
+        f.drain();
+        f.wait(100);
+        CHECK((f.connection() != 0) == (stood == 10000));
+    }
+}
+
+TEST_CASE("host: a connection that takes nothing for a second is taken for dead when it takes something again") {
+    for (uint64_t blocked : {999u, 1000u}) {
+        CAPTURE(blocked);
+        fixture f;
+        f.registered();
+        gmpunch_transmit t;
+        REQUIRE(gmpunch_host_commit_data(f.host, f.now) == GMPUNCH_OK);
+        REQUIRE(gmpunch_host_next_transmit(f.host, &t) == 1);
+        REQUIRE(t.kind == GMPUNCH_TRANSMIT_TCP_SEND);
+        CHECK(gmpunch_host_tcp_sent(f.host, f.id, t.len + 1) == GMPUNCH_ERR_ARGUMENT);
+        REQUIRE(gmpunch_host_tcp_sent(f.host, f.id, 3) == GMPUNCH_OK);
+        f.now += blocked;
+        gmpunch_host_tick(f.host, f.now);
+        CHECK(gmpunch_host_tcp_sent(f.host, f.id + 1, 0) == GMPUNCH_ERR_CONNECTION); // changes nothing
+        CHECK(gmpunch_host_tcp_writable(f.host, f.now, f.id + 1) == GMPUNCH_ERR_CONNECTION);
+        CHECK(gmpunch_host_tcp_writable(nullptr, f.now, f.id) == GMPUNCH_ERR_ARGUMENT);
+        REQUIRE(gmpunch_host_tcp_writable(f.host, f.now, f.id) == GMPUNCH_OK);
+        f.drain();
+        CHECK(f.count(GMPUNCH_EVENT_UNREGISTERED) == (blocked == 1000));
+        CHECK(f.stats().registered == (blocked == 999));
+        const bytes rest(registration.begin() + 3, registration.end());
+        CHECK(f.sent(rest) == (blocked == 999));
+    }
+}
+
 TEST_CASE("host: configs that are refused") {
     gmpunch_host *host = nullptr;
     auto refused = [&](void (*change)(gmpunch_host_config &)) {

@@ -699,6 +699,26 @@ TEST_CASE("lobby: lists that wait for one IP have a limit of their own, one may 
     CHECK(d.stats().refused_lobby == 2);
 }
 
+TEST_CASE("lobby: lists that wait for one IP may be as long together as the limit, and no byte longer") {
+    const size_t one = [] {
+        desk d;
+        for (int i = 0; i < 20; i++) d.host("10.0.0." + std::to_string(i), {std::string(100, 'x')});
+        return d.list().size();
+    }();
+    for (uint32_t less = 0; less < 2; less++) {
+        gmpunch_master_config config = {};
+        config.max_lobby_memory_per_ip = uint32_t(3 * one) - less;
+        desk d(config);
+        for (int i = 0; i < 20; i++) d.host("10.0.0." + std::to_string(i), {std::string(100, 'x')});
+        for (int i = 0; i < 4; i++) {
+            const uint32_t id = d.connect("192.0.2.1");
+            d.room[id] = 0;
+            d.tcp(id, query().request());
+            CHECK(d.closed[id] == (i > 2 - int(less)));
+        }
+    }
+}
+
 TEST_CASE("lobby: kept lists make room, and a list that failed half-way is made anew") {
     gmpunch_master_config config = {};
     config.max_lobby_memory = 40000;
@@ -1504,6 +1524,36 @@ TEST_CASE("lobby client: arguments") {
     CHECK(gmpunch_lobby_open(&config, nullptr) == GMPUNCH_ERR_ARGUMENT);
     CHECK(gmpunch_master_set_unix_time(nullptr, 0, 0) == GMPUNCH_ERR_ARGUMENT);
     gmpunch_lobby_close(nullptr);
+}
+
+TEST_CASE("lobby client: its events tell the time since it was made, and how many hosts there were") {
+    for (uint64_t start : {uint64_t(1), uint64_t(7000000000)}) {
+        gmpunch_lobby_config config = {};
+        config.master = "203.0.113.1";
+        gmpunch_lobby *lobby = nullptr;
+        REQUIRE(gmpunch_lobby_create(&config, start, &lobby) == GMPUNCH_OK);
+        gmpunch_transmit t;
+        gmpunch_event e;
+        REQUIRE(gmpunch_lobby_next_transmit(lobby, &t) == 1);
+        REQUIRE(gmpunch_lobby_tcp_opened(lobby, start + 10, t.connection) == GMPUNCH_OK);
+        const bytes all = answer(two);
+        int32_t at = gmpunch_lobby_tcp_data(lobby, start + 250, t.connection, all.data(), all.size());
+        REQUIRE(at > 0);
+        REQUIRE(gmpunch_lobby_next_event(lobby, &e) == 1);
+        CHECK(e.type == GMPUNCH_EVENT_LOBBY_ENTRY);
+        CHECK(e.elapsed_ms == 250);
+        CHECK(e.count == 1);
+        REQUIRE(gmpunch_lobby_tcp_closed(lobby, start + 300, t.connection, 104) == GMPUNCH_OK);
+        REQUIRE(gmpunch_lobby_next_event(lobby, &e) == 1);
+        CHECK(e.type == GMPUNCH_EVENT_FAILED);
+        CHECK(e.reason == GMPUNCH_REASON_MASTER_CLOSED);
+        CHECK(e.elapsed_ms == 300);
+        CHECK(e.count == 1);
+        CHECK(e.os_error == 104);
+        CHECK(text(e.address) == "203.0.113.1:6510");
+        CHECK(gmpunch_lobby_next_event(lobby, &e) == 0);
+        gmpunch_lobby_close(lobby);
+    }
 }
 
 TEST_CASE("lobby client: a request that the system takes in parts") {
