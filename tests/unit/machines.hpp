@@ -62,12 +62,12 @@ struct host_fixture {
 
     void drain() {
         gmpunch_transmit t;
-        while (gmpunch_host_next_transmit(host, &t) > 0) {
+        while (gmpunch_host_next_transmit(host, &t) == 1) {
             out.push_back(t);
             out_data.push_back(bytes(t.data, t.data + t.len));
         }
         gmpunch_event e;
-        while (gmpunch_host_next_event(host, &e) > 0) events.push_back(e);
+        while (gmpunch_host_next_event(host, &e) == 1) events.push_back(e);
     }
     void forget() {
         out.clear();
@@ -158,12 +158,12 @@ struct client_fixture {
 
     void drain() {
         gmpunch_transmit t;
-        while (gmpunch_client_next_transmit(client, &t) > 0) {
+        while (gmpunch_client_next_transmit(client, &t) == 1) {
             out.push_back(t);
             out_data.push_back(bytes(t.data, t.data + t.len));
         }
         gmpunch_event e;
-        while (gmpunch_client_next_event(client, &e) > 0) events.push_back(e);
+        while (gmpunch_client_next_event(client, &e) == 1) events.push_back(e);
     }
     // Moves time on, ticking at each deadline on the way.
     void wait(uint64_t ms) {

@@ -247,6 +247,19 @@ TEST_CASE("client: knocks every interval; also where the host's knock came from"
     CHECK(heard == 10);
 }
 
+TEST_CASE("client: knocks at four addresses at most, the last of them where it heard the host last") {
+    fixture f;
+    f.find();
+    for (uint16_t port = 7001; port <= 7005; port++) f.udp(address("198.51.100.7", port), knock);
+    f.out.clear();
+    f.wait(50);
+    std::vector<uint16_t> ports;
+    for (auto &t : f.out) ports.push_back(t.to.port);
+    CHECK(ports == std::vector<uint16_t>{6611, 7001, 7002, 7005});
+    f.udp(address("198.51.100.7:7005"), welcome);
+    CHECK(f.stage() == GMPUNCH_STAGE_CONNECTED);
+}
+
 TEST_CASE("client: heard but never welcomed: another source port, then one-way") {
     gmpunch_client_config config = fixture::config();
     config.max_sockets = 2;

@@ -80,7 +80,7 @@ struct desk {
     }
     void pump() {
         gmpunch_transmit t;
-        for (bool told; told = gmpunchi_master_has_output(master), gmpunch_master_next_transmit(master, &t) > 0;) {
+        for (bool told; told = gmpunchi_master_has_output(master), gmpunch_master_next_transmit(master, &t) == 1;) {
             REQUIRE(told);
             if (t.kind == GMPUNCH_TRANSMIT_TCP_CLOSE) {
                 closed[t.connection] = true;
@@ -97,7 +97,7 @@ struct desk {
         }
         REQUIRE_FALSE(gmpunchi_master_has_output(master));
         gmpunch_event e;
-        while (gmpunch_master_next_event(master, &e) > 0) {}
+        while (gmpunch_master_next_event(master, &e) == 1) {}
     }
     // Lets time pass, from deadline to deadline.
     void run(uint64_t ms) {
@@ -1098,7 +1098,7 @@ struct download {
 
     void pump() {
         gmpunch_transmit t;
-        while (gmpunch_lobby_next_transmit(lobby, &t) > 0) {
+        while (gmpunch_lobby_next_transmit(lobby, &t) == 1) {
             if (t.kind == GMPUNCH_TRANSMIT_TCP_OPEN) {
                 connection = t.connection;
                 log.push_back("open " + text(t.to));
@@ -1111,7 +1111,7 @@ struct download {
             }
         }
         gmpunch_event e;
-        while (gmpunch_lobby_next_event(lobby, &e) > 0) {
+        while (gmpunch_lobby_next_event(lobby, &e) == 1) {
             std::string out = gmpunch_event_name(e.type);
             if (e.type == GMPUNCH_EVENT_LOBBY_ENTRY) {
                 out += " " + text(e.address);

@@ -160,12 +160,12 @@ struct world {
     void step() {
         gmpunch_transmit out;
         gmpunch_event event;
-        for (bool told; told = gmpunchi_master_has_output(master), gmpunch_master_next_transmit(master, &out) > 0;) {
+        for (bool told; told = gmpunchi_master_has_output(master), gmpunch_master_next_transmit(master, &out) == 1;) {
             HOLDS(told);
             transmit(out);
         }
         HOLDS(!gmpunchi_master_has_output(master));
-        while (fetch_events && gmpunch_master_next_event(master, &event) > 0) events.push_back(event);
+        while (fetch_events && gmpunch_master_next_event(master, &event) == 1) events.push_back(event);
         counts s = stats();
         HOLDS(s.connections == open && s.accepted == accepted && s.hosts <= open && s.udp_received == datagrams);
         HOLDS(s.memory == memory.used && s.refused_memory == memory.failed && s.udp_ignored <= datagrams);
