@@ -6687,7 +6687,6 @@ GMPUNCHI_FN void gmpunchi_request_use(gmpunch_master *master, uint32_t index, ui
     request->port = port->number;
     port->used = port->pending = 1;
     port->again = 0;
-    port->at = master->object.now;
 }
 
 GMPUNCHI_FN void gmpunchi_request_wanted_leave(gmpunch_master *master, uint32_t index) {

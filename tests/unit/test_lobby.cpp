@@ -780,6 +780,7 @@ TEST_CASE("lobby: no memory at each allocation in turn: answered or closed, noth
             const std::string got = d.take(id);
             if (i == 0) continue;
             CHECK((got.empty() ? d.closed[id] : got.substr(0, 2) == "\xf9["));
+            if (!got.empty()) CHECK(parse(got).size() == d.stats().listed); // whole, or not at all
             answered += !got.empty();
             closed += d.closed[id];
         }
