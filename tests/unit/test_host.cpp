@@ -33,6 +33,7 @@ TEST_CASE("host: reg2 follows every UDP reg, a second later, so that a late one 
     f.wait(2500);
     CHECK(f.sent(reg) == 3); // at 0, 250 and 1250 ms: one loss does not matter
     CHECK(f.sent(registration) == 4);
+    CHECK(f.stats().registrations == 4);
     CHECK(f.out_data.back() == registration);
     f.wait(264000);
     f.forget();
@@ -117,9 +118,11 @@ TEST_CASE("host: an opening that hangs is given up") {
     CHECK(f.last(GMPUNCH_EVENT_UNREGISTERED).reason == GMPUNCH_REASON_MASTER_UNREACHABLE);
     CHECK(std::any_of(f.out.begin(), f.out.end(),
                       [](const gmpunch_transmit &t) { return t.kind == GMPUNCH_TRANSMIT_TCP_CLOSE; }));
+    CHECK(f.stats().master_attempts == 1);
     f.wait(2000);
     f.open();
     CHECK(f.count(GMPUNCH_EVENT_REGISTERED) == 1);
+    CHECK(f.stats().master_attempts == 2);
 }
 
 TEST_CASE("host: knocks at an introduced client until it is heard") {
