@@ -499,6 +499,24 @@ TEST_CASE("lobby: the same list is made once while nothing changed") {
     CHECK(ips(d.list()) == "1 2");
 }
 
+TEST_CASE("lobby: a list is kept through the last millisecond of its time, tick or not, and forgotten after it") {
+    for (uint64_t age : {GMPUNCHI_LOBBY_FRESH_MS, GMPUNCHI_LOBBY_FRESH_MS + 1}) {
+        for (bool tick : {false, true}) {
+            CAPTURE(age);
+            CAPTURE(tick);
+            desk d;
+            d.host("10.0.0.1", {"a"});
+            const std::string first = d.list();
+            const uint64_t kept = d.stats().lobby_bytes;
+            d.now += age;
+            if (tick) REQUIRE(gmpunch_master_tick(d.master, d.now) == GMPUNCH_OK);
+            if (tick) CHECK((d.stats().lobby_bytes == kept) == (age == GMPUNCHI_LOBBY_FRESH_MS));
+            CHECK(d.list() == first);
+            CHECK(d.stats().lobby_built == (age == GMPUNCHI_LOBBY_FRESH_MS ? 1 : 2));
+        }
+    }
+}
+
 TEST_CASE("lobby: a slow reader gets the list that was, others are not kept waiting, a stalled one is closed") {
     gmpunch_master_config config = {};
     config.write_timeout_ms = 7000;
