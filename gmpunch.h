@@ -2427,28 +2427,29 @@ enum {
     GMPUNCHI_COMMAND_VERSION
 };
 
+#define GMPUNCHI_COMMAND_LINE_MAX 12 /* of the first lines */
 typedef struct gmpunchi_command {
-    const char *line;
+    char line[GMPUNCHI_COMMAND_LINE_MAX + 1];
+    uint8_t len; /* of line */
     uint8_t command;
     uint8_t arguments;
 } gmpunchi_command;
 
 static const gmpunchi_command gmpunchi_commands[] = {
-    {"reg", GMPUNCHI_COMMAND_REG, 0},
-    {"reg2", GMPUNCHI_COMMAND_REG2, 1 + GMPUNCH_DATA_STRINGS},
-    {"connect", GMPUNCHI_COMMAND_CONNECT, 1},
-    {"ping", GMPUNCHI_COMMAND_PING, 0},
-    {"lobby2", GMPUNCHI_COMMAND_LOBBY, GMPUNCH_DATA_STRINGS + 3},
-    {"istesting", GMPUNCHI_COMMAND_IS_TESTING, 0},
-    {"testinginfos", GMPUNCHI_COMMAND_TESTING_INFOS, 0},
-    {"version", GMPUNCHI_COMMAND_VERSION, 0},
+    {"reg", 3, GMPUNCHI_COMMAND_REG, 0},
+    {"reg2", 4, GMPUNCHI_COMMAND_REG2, 1 + GMPUNCH_DATA_STRINGS},
+    {"connect", 7, GMPUNCHI_COMMAND_CONNECT, 1},
+    {"ping", 4, GMPUNCHI_COMMAND_PING, 0},
+    {"lobby2", 6, GMPUNCHI_COMMAND_LOBBY, GMPUNCH_DATA_STRINGS + 3},
+    {"istesting", 9, GMPUNCHI_COMMAND_IS_TESTING, 0},
+    {"testinginfos", 12, GMPUNCHI_COMMAND_TESTING_INFOS, 0},
+    {"version", 7, GMPUNCHI_COMMAND_VERSION, 0},
 };
-#define GMPUNCHI_COMMAND_LINE_MAX 12 /* of the first lines */
 
 GMPUNCHI_FN const gmpunchi_command *gmpunchi_decode_command(const char *line, size_t len) {
     size_t i;
     for (i = 0; i < GMPUNCHI_COUNT(gmpunchi_commands); i++)
-        if (strlen(gmpunchi_commands[i].line) == len && memcmp(gmpunchi_commands[i].line, line, len) == 0)
+        if (gmpunchi_commands[i].len == len && memcmp(gmpunchi_commands[i].line, line, len) == 0)
             return &gmpunchi_commands[i];
     return NULL;
 }
@@ -2475,7 +2476,7 @@ GMPUNCHI_FN uint8_t gmpunchi_decode_first_line(const uint8_t *data, size_t len) 
         int32_t kind = gmpunchi_decode_line_byte(&after_cr, data[i]);
         if (kind == GMPUNCHI_LINE_END) break;
         if (kind == GMPUNCHI_LINE_SKIP) continue;
-        if (used == sizeof line) return GMPUNCHI_COMMAND_NONE;
+        if (used == sizeof line || data[i] >= 0x80) return GMPUNCHI_COMMAND_NONE; /* in no command; first in the header */
         line[used++] = (char)data[i];
     }
     found = gmpunchi_decode_command(line, used);

@@ -12,6 +12,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -217,13 +218,11 @@ private:
     uint32_t next = 1;
 };
 
-engine &with_hosts(uint32_t hosts) { // one at a time is in memory
-    static std::unique_ptr<engine> current;
-    if (!current || current->hosts != hosts) {
-        current.reset();
-        current.reset(new engine(hosts));
-    }
-    return *current;
+engine &with_hosts(uint32_t hosts) {
+    static std::map<uint32_t, std::unique_ptr<engine>> engines;
+    std::unique_ptr<engine> &made = engines[hosts];
+    if (!made) made.reset(new engine(hosts));
+    return *made;
 }
 
 // Runs an operation, and counts what it allocates once all that grows has grown.

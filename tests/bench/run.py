@@ -223,7 +223,8 @@ def engine(bench, quick):
     if not os.path.exists(bench.path("micro")):
         return
     command = [bench.path("micro"), "--benchmark_format=json", "--benchmark_min_time=%g" % (0.02 if quick else 0.3),
-               "--benchmark_repetitions=%d" % bench.rounds]
+               "--benchmark_repetitions=%d" % bench.rounds,
+               "--benchmark_enable_random_interleaving=true"]  # a machine is slower for minutes: all have their part of that
     if quick:
         command.append("--benchmark_filter=-/1000000$")
     output = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True, text=True).stdout
