@@ -8887,7 +8887,7 @@ GMPUNCHI_FN void gmpunchi_drive_oversized(gmpunchi_drive *drive) {
 GMPUNCHI_FN int32_t gmpunchi_drive_socket(gmpunchi_drive *drive, uint32_t index, uint16_t port) {
     gmpunch_address bind_to = drive->bind_to;
     if (index < drive->sockets) return drive->udp[index] != GMPUNCHI_NO_SOCKET;
-    if (index >= GMPUNCHI_DRIVE_SOCKETS) return 0;
+    GMPUNCH_ASSERT(index < GMPUNCHI_DRIVE_SOCKETS); /* as max_sockets is */
     drive->udp[index] = gmpunchi_socket_open_bound(&bind_to, port, SOCK_DGRAM, &drive->family[index]);
     if (drive->udp[index] == GMPUNCHI_NO_SOCKET) {
         gmpunchi_drive_object(drive)->os_error = gmpunchi_net_error();
@@ -9474,8 +9474,7 @@ int32_t gmpunch_host_local_address(const gmpunch_host *host, gmpunch_address *ad
 
 uintptr_t gmpunch_client_socket(const gmpunch_client *client) {
     const gmpunchi_drive *drive = gmpunchi_client_drive(client);
-    if (!drive) return GMPUNCHI_NO_SOCKET;
-    return drive->udp[client->socket_index < drive->sockets ? client->socket_index : 0];
+    return drive ? drive->udp[client->socket_index] : GMPUNCHI_NO_SOCKET;
 }
 
 uintptr_t gmpunch_host_socket(const gmpunch_host *host) {

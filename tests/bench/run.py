@@ -242,6 +242,7 @@ def engine(bench, quick):
         if "bytes_per_host" in repeated[0]:
             times.setdefault(operation, {})[int(hosts)] = ns
             memory.setdefault("bytes per host", {})[int(hosts)] = repeated[0]["bytes_per_host"]
+    rows.sort(key=lambda row: (int(row[1].replace(",", "") or 0), row[0]))
     print_table("The engine without sockets (ns of processor time)", ["operation", "hosts", "ns", "allocations", "bytes/host"],
                 rows)
     plot(bench.path("growth.svg"), [("ns per operation, by registered hosts", times), ("memory of the engine", memory)])

@@ -210,6 +210,7 @@ inline int do_close(int fd) {
     ::setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
     bool fails = net.fails(call_close);
     int result = ::close(fd);
+    errno = EDOM; // what succeeds may leave anything there
     if (!fails) return result;
     errno = net.planned.error; // all the same it is closed
     return -1;

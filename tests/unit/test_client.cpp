@@ -656,6 +656,15 @@ TEST_CASE("client: what an event tells of datagrams that were not taken") {
     CHECK(f.last().knocks_sent == f.stats().knocks_sent);
 }
 
+TEST_CASE("client: what it says again to the master has a deadline") {
+    client_fixture c;
+    c.open();
+    REQUIRE(c.client->announce_at != GMPUNCHI_TIME_NEVER);
+    CHECK(gmpunch_client_next_deadline(c.client) <= c.client->announce_at);
+    c.wait(c.client->announce_at - c.now);
+    CHECK(gmpunch_client_next_deadline(c.client) <= c.client->announce_at);
+}
+
 TEST_CASE("client: more addresses of the master than milliseconds") {
     gmpunch_client_config config = fixture::config();
     config.timeout_ms = 3;

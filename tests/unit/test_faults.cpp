@@ -529,6 +529,11 @@ TEST_CASE("faults: a master that can accept nobody says so, waits, and accepts w
         CAPTURE(error);
         net.begin({faulty::master, faulty::call_accept, 0, SIZE_MAX, error});
         session s;
+        std::string said;
+        s.master.config.log_user = &said;
+        s.master.config.log = [](void *user, int32_t, int32_t, const char *text) {
+            static_cast<std::string *>(user)->append(text);
+        };
         REQUIRE(s.open_master() == GMPUNCH_OK);
         REQUIRE(s.lobby.open() == GMPUNCH_OK);
         s.until([] { return false; }, 100);
@@ -537,6 +542,8 @@ TEST_CASE("faults: a master that can accept nobody says so, waits, and accepts w
         CHECK(net.work - before < 500);
         CHECK(s.master.last_os_error() == error);
         CHECK(s.master_stats().accepted == 0);
+        if (error != ECONNABORTED && error != EPROTO && error != ENETDOWN && error != EPERM)
+            CHECK((said.find("no socket descriptors left") != said.npos) == (error == EMFILE || error == ENFILE));
         net.planned.times = 0;
         REQUIRE_MESSAGE(s.until([&] { return s.list_over(); }, 1000), s.story());
         CHECK(s.listed());
@@ -825,6 +832,23 @@ TEST_CASE("faults: a poll of one socket that has no time to wait is one call") {
     CHECK(net.count[faulty::host][faulty::call_recvfrom] == 1);
     CHECK(net.count[faulty::host][faulty::call_poll] == 1);
     s.close();
+}
+
+TEST_CASE("faults: who is late hears first what came, who is in time does not look twice") {
+    for (uint64_t late : {0u, 999u, 1000u}) {
+        CAPTURE(late);
+        net.begin();
+        session s;
+        s.client.config.direct_only = 1;
+        s.client.config.direct_port = 9;
+        REQUIRE(s.client.open() == GMPUNCH_OK);
+        s.client.step();
+        net.now_us = (s.client.deadline() + late) * 1000;
+        size_t before = net.count[faulty::client][faulty::call_recvfrom];
+        s.client.step();
+        CHECK(net.count[faulty::client][faulty::call_recvfrom] - before == (late < 1000 ? 1 : 2));
+        s.close();
+    }
 }
 
 #if defined(GMPUNCHI_EPOLL)

@@ -710,3 +710,15 @@ TEST_CASE("host: configs that are refused") {
     CHECK(refused([](gmpunch_host_config &c) { c.reconnect_min_ms = 70000; }) == GMPUNCH_ERR_CONFIG);
     CHECK(refused([](gmpunch_host_config &c) { c.struct_size = 3; }) == GMPUNCH_ERR_CONFIG);
 }
+
+TEST_CASE("host: the master that it is connected to is no client, though its next ones are others") {
+    host_fixture h;
+    h.registered();
+    const gmpunch_address next = address("203.0.113.9:6510");
+    REQUIRE(gmpunch_host_set_master(h.host, h.now, &next, 1) == GMPUNCH_OK);
+    h.udp(address("203.0.113.1:6510"), with_header(bin("\xfd")));
+    CHECK(h.out.empty());
+    CHECK(h.stats().peers == 0);
+    h.udp(address("203.0.113.1:6511"), with_header(bin("\xfd"))); // another port of it
+    CHECK(h.stats().peers == 1);
+}

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
+#include <cstring>
 #include <functional>
 #include <map>
 #include <sstream>
@@ -860,6 +861,46 @@ TEST_CASE("lobby: strings whose signatures are the same are not taken for each o
     CHECK(ips(d.list(q)) == "1");
 }
 
+TEST_CASE("lobby: a filter looks only at hosts whose signature fits, each string's part of it") {
+    desk d;
+    const strings data = {"1", "2", "3", "4", "5", "6", "7", "8"};
+    d.host("10.0.0.1", data);
+    for (size_t i = 0; i < GMPUNCH_DATA_STRINGS; i++) {
+        CAPTURE(i);
+        const gmpunchi_listed right = d.master->listed[0];
+        uint64_t signature;
+        std::memcpy(&signature, right.signature, sizeof signature);
+        signature ^= uint64_t(1) << (8 * (GMPUNCH_DATA_STRINGS - 1 - i)); // as if string i were another
+        std::memcpy(d.master->listed[0].signature, &signature, sizeof signature);
+        for (size_t k = 0; k < GMPUNCH_DATA_STRINGS; k++) {
+            d.run(2000); // kept lists are forgotten
+            query q;
+            q.filter[k] = data[k];
+            CHECK(ips(d.list(q)) == (k == i ? "" : "1"));
+        }
+        d.run(2000);
+        CHECK(ips(d.list()) == "1");
+        d.master->listed[0] = right;
+    }
+}
+
+TEST_CASE("lobby: strings that come in pieces may be longer together than a line") {
+    gmpunch_master_config config = {};
+    config.max_line = 64;
+    desk d(config);
+    strings data;
+    data.fill(std::string(60, 'x'));
+    const bytes all = reg2(data);
+    for (size_t cut = 1; cut < all.size(); cut++) {
+        uint32_t id = d.connect("10.0.0.1");
+        d.tcp(id, bytes(all.begin(), all.begin() + std::ptrdiff_t(cut)));
+        d.tcp(id, bytes(all.begin() + std::ptrdiff_t(cut), all.end()));
+        CHECK_FALSE(d.closed[id]);
+        CHECK(d.stats().listed == 1);
+        gmpunch_master_tcp_closed(d.master, d.now, id, 0);
+    }
+}
+
 TEST_CASE("lobby: ten thousand hosts, sorted and filtered") {
     gmpunch_master_config config = {};
     config.max_connections_per_ip = 10;
@@ -1009,6 +1050,53 @@ TEST_CASE("introductions: hosts that cool do not wait for each other, and may en
         CHECK(got[0].at <= start + 10);
         CHECK(got[1].at == got[0].at + 50);
         CHECK(got[2].at == got[1].at + 50);
+    }
+}
+
+TEST_CASE("lobby: a connection that can't be answered may be closed by its peer first") {
+    gmpunch_master_config config = {};
+    config.max_messages_per_connection = 1;
+    desk d(config);
+    const bytes version = bin("version\n\0");
+    uint32_t failing = d.connect("10.0.0.1");
+    REQUIRE(gmpunch_master_tcp_data(d.master, d.now, failing, (version + version).data(), 2 * version.size()) == GMPUNCH_OK);
+    REQUIRE(gmpunch_master_tcp_closed(d.master, d.now, failing, 0) == GMPUNCH_OK);
+    d.pump();
+    CHECK(d.closed.empty());
+    uint32_t next = d.connect("10.0.0.1");
+    d.tcp(next, version);
+    CHECK(d.take(next).size() > 1);
+    CHECK(d.closed.empty());
+    d.tcp(next, version + version); // and if it is not, the master closes it
+    CHECK(d.closed.count(next) == 1);
+}
+
+TEST_CASE("lobby: the end of a connection has its time") {
+    gmpunch_master_config config = {};
+    config.host_port_ms = 5000;
+    desk d(config);
+    d.udp("10.0.0.1", 6611, bin("reg\n\0"));
+    uint32_t host = d.host("10.0.0.1", {"a"});
+    d.now += 20000;
+    REQUIRE(gmpunch_master_tcp_closed(d.master, d.now, host, 0) == GMPUNCH_OK);
+    CHECK(gmpunch_master_next_deadline(d.master) == d.now + 5000); // from now on its port waits for it
+}
+
+TEST_CASE("introductions: a port that was used belongs to the next request after two seconds, not before") {
+    for (uint64_t pause : {2000u, 2001u}) {
+        CAPTURE(pause);
+        desk d;
+        d.udp("10.0.0.1", 6611, bin("reg\n\0"));
+        d.host("10.0.0.1", {"a"});
+        d.udp("10.0.0.9", 7001, bin("connect\n\0"));
+        uint32_t first = d.connect("10.0.0.9");
+        d.tcp(first, line("connect") + line("10.0.0.1"));
+        CHECK(d.take(first)[0] == '\xff');
+        d.now += pause;
+        d.udp("10.0.0.9", 7001, bin("connect\n\0"));
+        uint32_t second = d.connect("10.0.0.9");
+        d.tcp(second, line("connect") + line("10.0.0.1"));
+        CHECK(d.take(second).empty() == (pause == 2000));
     }
 }
 
@@ -1400,6 +1488,12 @@ TEST_CASE("lobby client: the next address where one does not work, a name to be 
     CHECK(d.told() == "close; failed master_unreachable 0");
     CHECK(gmpunch_lobby_set_master(d.lobby, d.now, found, 2) == GMPUNCH_ERR_STATE);
 
+    download late(config); // the name took its time
+    late.now += 7000;
+    REQUIRE(gmpunch_lobby_set_master(late.lobby, late.now, found, 2) == GMPUNCH_OK);
+    CHECK(gmpunch_lobby_next_deadline(late.lobby) > late.now);
+    CHECK(late.lobby->object.now == late.now);
+
     download none(config);
     none.told();
     REQUIRE(gmpunch_lobby_set_master(none.lobby, none.now, nullptr, 0) == GMPUNCH_OK);
@@ -1446,6 +1540,21 @@ TEST_CASE("lobby client: limits") {
     few.data(answer("[" + small + "," + small + "," + small + "]"));
     const std::string told = few.told();
     CHECK(told.find("lobby_entry 10.0.0.1|a||||||||0 2; close; failed limit 2") != told.npos);
+
+    config.max_entries = 3; // of any kind
+    const std::string oversized = "{\"ip\":\"10.0.0.1\",\"data1\":\"" + std::string(2000, 'x') + "\"}";
+    for (const std::string &list : {small + ",{}," + oversized, oversized + ",{}," + small,
+                                    oversized + "," + oversized + ",{}"}) {
+        download mixed(config);
+        mixed.opened();
+        mixed.told();
+        mixed.data(answer("[" + list));
+        CHECK(mixed.told().find("failed") == std::string::npos);
+        mixed.data(bytes(1, ','));
+        mixed.data(bytes(1, '{'));
+        mixed.data(bytes(1, '}'));
+        CHECK(mixed.told().find("failed limit") != std::string::npos);
+    }
 }
 
 TEST_CASE("lobby client: a hundred thousand hosts in one allocation") {
