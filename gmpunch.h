@@ -1520,7 +1520,7 @@ GMPUNCHI_FN uint32_t gmpunchi_pool_capacity(const gmpunchi_pool *pool) {
 
 GMPUNCHI_FN void gmpunchi_pool_init(gmpunchi_pool *pool, size_t item_size, uint32_t limit) {
     memset(pool, 0, sizeof *pool);
-    pool->item_size = (uint32_t)((item_size + 7u) & ~(size_t)7u);
+    pool->item_size = (uint32_t)item_size;
     pool->limit = limit;
     pool->free_head = GMPUNCHI_NONE;
 }
@@ -5667,12 +5667,13 @@ int32_t gmpunch_lobby_get_stats(const gmpunch_lobby *lobby, gmpunch_lobby_stats 
                                             from an older connection */
 #define GMPUNCHI_PORT_ALIVE_MS 30000u /* a host's port from which something came so recently is not exchanged */
 #define GMPUNCHI_HOST_STALE_MS \
-    200000u                     /* a host silent for longer gives way to another at the same IP; classic hosts
+    200000u /* a host silent for longer gives way to another at the same IP; classic hosts
                                             send a sign of life every three minutes */
-#define GMPUNCHI_COUNTERS 8192u /* of each row of counters */
-#define GMPUNCHI_RATE_BURST_US UINT64_C(2000000) /* the commands of so long may come at once */
-#define GMPUNCHI_LOBBY_COST 10u                  /* a list that must be made, in commands */
-#define GMPUNCHI_MASTER_LINES 12u                /* of the longest command */
+#define GMPUNCHI_COUNTERS_BITS 13u
+#define GMPUNCHI_COUNTERS (1u << GMPUNCHI_COUNTERS_BITS) /* of each row of counters */
+#define GMPUNCHI_RATE_BURST_US UINT64_C(2000000)         /* the commands of so long may come at once */
+#define GMPUNCHI_LOBBY_COST 10u                          /* a list that must be made, in commands */
+#define GMPUNCHI_MASTER_LINES 12u                        /* of the longest command */
 #define GMPUNCHI_MASTER_NAME_MAX 255u
 #define GMPUNCHI_LOBBY_KEPT 4u /* lists kept for the next request like them */
 #define GMPUNCHI_LOBBY_FRESH_MS \
@@ -5683,7 +5684,7 @@ int32_t gmpunch_lobby_get_stats(const gmpunch_lobby *lobby, gmpunch_lobby_stats 
 /* Everything known of one public IP. */
 typedef struct gmpunchi_site {
     gmpunch_address ip;
-    uint64_t hash; /* of ip */
+    uint32_t hash; /* of ip */
     uint32_t connections;
     uint32_t host_ports, client_ports; /* counts */
     uint32_t lobby_bytes;              /* of lists that wait to be sent here */
@@ -6015,7 +6016,7 @@ GMPUNCHI_FN uint32_t gmpunchi_site_get(gmpunch_master *master, const gmpunch_add
     site = gmpunchi_site_at(master, index);
     site->ip = *ip;
     site->ip.port = 0;
-    site->hash = hash;
+    site->hash = (uint32_t)hash;
     gmpunchi_list_init(&site->host_port);
     gmpunchi_list_init(&site->client_port);
     gmpunchi_list_init(&site->host);
@@ -6035,22 +6036,22 @@ GMPUNCHI_FN void gmpunchi_site_give(gmpunch_master *master, uint32_t index) {
 
 /* Counters of what has too many names to be kept each: two for each hash, one in each row. Others share one of them, but
    hardly both. */
-GMPUNCHI_FN uint32_t gmpunchi_counter(uint64_t hash, uint32_t row) {
-    return (uint32_t)(hash >> 32 * row) % GMPUNCHI_COUNTERS;
+GMPUNCHI_FN uint32_t gmpunchi_counter(uint32_t hash, uint32_t row) {
+    return row ? hash >> (32 - GMPUNCHI_COUNTERS_BITS) : hash % GMPUNCHI_COUNTERS;
 }
 
 /* The hash of the network that an address is taken to be of: IPv4 /24, IPv6 /48. */
-GMPUNCHI_FN uint64_t gmpunchi_subnet(const gmpunch_master *master, const gmpunch_address *ip) {
-    return gmpunchi_siphash(master->key, ip->ip, ip->family == 4 ? 3 : 6);
+GMPUNCHI_FN uint32_t gmpunchi_subnet(const gmpunch_master *master, const gmpunch_address *ip) {
+    return (uint32_t)gmpunchi_siphash(master->key, ip->ip, ip->family == 4 ? 3 : 6);
 }
 
-GMPUNCHI_FN int32_t gmpunchi_subnet_is_full(const gmpunch_master *master, uint64_t subnet) {
+GMPUNCHI_FN int32_t gmpunchi_subnet_is_full(const gmpunch_master *master, uint32_t subnet) {
     uint32_t most = master->config.max_connections_per_subnet;
     return master->subnet[0][gmpunchi_counter(subnet, 0)] >= most && master->subnet[1][gmpunchi_counter(subnet, 1)] >= most;
 }
 
 /* change: 1, or -1 */
-GMPUNCHI_FN void gmpunchi_subnet_count(gmpunch_master *master, uint64_t subnet, int32_t change) {
+GMPUNCHI_FN void gmpunchi_subnet_count(gmpunch_master *master, uint32_t subnet, int32_t change) {
     uint32_t row;
     for (row = 0; row < 2; row++) master->subnet[row][gmpunchi_counter(subnet, row)] += (uint32_t)change;
 }
@@ -7285,8 +7286,7 @@ int32_t gmpunch_master_tcp_accepted(gmpunch_master *master, uint64_t now, const 
                                     uint32_t *connection) {
     gmpunchi_connection *added;
     gmpunch_address normal;
-    uint64_t subnet;
-    uint32_t index, site;
+    uint32_t index, site, subnet;
     if (!master || !from || !connection) return GMPUNCH_ERR_ARGUMENT;
     *connection = 0;
     gmpunchi_advance(&master->object, now);

@@ -1,10 +1,10 @@
-"""How much memory a gatepunch with many hosts takes: hosts.py PATH_OF_GATEPUNCH [HOSTS ...] [--data BYTES]   (Linux)
+"""How much memory a gatepunch with many hosts takes: hosts.py PATH_OF_GATEPUNCH [HOSTS ...] [--data BYTES | --reg]   (Linux)
 
 Starts it, registers HOSTS hosts (default: 1000 and 10000) over loopback, each from an address of its own and with eight data
-strings of BYTES bytes (default: 16), and prints how its resident memory (VmRSS) grew per host. Beside that, what the kernel
-took for both ends of each connection (Slab of /proc/meminfo) and for bytes under way (TCP mem of /proc/net/sockstat). These
-are of the whole machine, so other programs disturb them. This script and gatepunch each need HOSTS descriptors and a few:
-see ulimit -Hn."""
+strings of BYTES bytes (default: 16), or with --reg as in the published protocol: without any, so not in the lobby; and prints
+how its resident memory (VmRSS) grew per host. Beside that, what the kernel took for both ends of each connection (Slab of
+/proc/meminfo) and for bytes under way (TCP mem of /proc/net/sockstat). These are of the whole machine, so other programs
+disturb them. This script and gatepunch each need HOSTS descriptors and a few: see ulimit -Hn."""
 import argparse
 import json
 import re
@@ -47,13 +47,14 @@ class Gate:
 
 
 def register(number, address, data):
-    """The connection of a new host."""
+    """The connection of a new host; data None: without strings."""
     ip = "127.1.%d.%d" % divmod(number, 256)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
         udp.bind((ip, 0))
         udp.sendto(REGISTRATION, address)
     tcp = socket.create_connection(address, 10, (ip, 0))
-    tcp.sendall(b"".join(line + b"\n\0" for line in [b"reg2", b"1.2.4", *[data] * 8]))
+    lines = [b"reg"] if data is None else [b"reg2", b"1.2.4", *[data] * 8]
+    tcp.sendall(b"".join(line + b"\n\0" for line in lines))
     return tcp
 
 
@@ -87,11 +88,12 @@ def main():
     parser.add_argument("gatepunch")
     parser.add_argument("hosts", nargs="*", type=int, default=[1000, 10000])
     parser.add_argument("--data", type=int, default=16, metavar="BYTES", help="of each of the eight data strings")
+    parser.add_argument("--reg", action="store_true", help="hosts without data strings")
     arguments = parser.parse_args()
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     for count in arguments.hosts:
-        measure(arguments.gatepunch, count, b"x" * arguments.data)
+        measure(arguments.gatepunch, count, None if arguments.reg else b"x" * arguments.data)
 
 
 if __name__ == "__main__":
