@@ -865,8 +865,19 @@ TEST_CASE("lobby: a filter looks only at hosts whose signature fits, each string
     desk d;
     const strings data = {"1", "2", "3", "4", "5", "6", "7", "8"};
     d.host("10.0.0.1", data);
+    const char *texts[GMPUNCH_DATA_STRINGS];
+    for (size_t i = 0; i < GMPUNCH_DATA_STRINGS; i++) texts[i] = data[i].c_str();
     for (size_t i = 0; i < GMPUNCH_DATA_STRINGS; i++) {
         CAPTURE(i);
+        const uint64_t before = gmpunchi_sign(d.master, texts);
+        uint64_t changed = 0;
+        for (const char *other : {"", "a", "b", "c"}) {
+            texts[i] = other;
+            changed |= before ^ gmpunchi_sign(d.master, texts);
+        }
+        texts[i] = data[i].c_str();
+        CHECK(changed != 0);
+        CHECK((changed & ~(uint64_t(0xff) << (8 * (GMPUNCH_DATA_STRINGS - 1 - i)))) == 0);
         const gmpunchi_listed right = d.master->listed[0];
         uint64_t signature;
         std::memcpy(&signature, right.signature, sizeof signature);
