@@ -5667,8 +5667,7 @@ int32_t gmpunch_lobby_get_stats(const gmpunch_lobby *lobby, gmpunch_lobby_stats 
                                             from an older connection */
 #define GMPUNCHI_PORT_ALIVE_MS 30000u /* a host's port from which something came so recently is not exchanged */
 #define GMPUNCHI_HOST_STALE_MS \
-    200000u /* a host silent for longer gives way to another at the same IP; classic hosts
-                                            send a sign of life every three minutes */
+    200000u /* silent so long, a host gives way to another of its IP; classic ones speak every 180 s */
 #define GMPUNCHI_COUNTERS_BITS 13u
 #define GMPUNCHI_COUNTERS (1u << GMPUNCHI_COUNTERS_BITS) /* of each row of counters */
 #define GMPUNCHI_RATE_BURST_US UINT64_C(2000000)         /* the commands of so long may come at once */
