@@ -74,7 +74,8 @@ def changes(code, start, end):
         yield kind, match.start(), match.end(), SWAPS[old]
     for match in found(r"(?<![\w.])(0x[0-9a-fA-F]+|\d+)u?(?![\w.])"):
         value = int(match.group(1), 0)
-        flag = code[:match.start()].endswith(" = ") and code.startswith("1;", match.start())  # it is only asked whether it is 0
+        at = match.start()
+        flag = code.endswith(" = ", start, at) and code.startswith("1;", at)  # it is only asked whether it is 0
         for other in (value - 1,) if flag else (value + 1, value - 1):
             if other >= 0:
                 yield "constant", match.start(1), match.end(1), hex(other) if "x" in match.group() else str(other)
