@@ -3,6 +3,7 @@ import atexit
 import os
 import re
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -48,6 +49,11 @@ def keep_emulator(program, *arguments):
                                   stderr=subprocess.DEVNULL)
         atexit.register(keeper.kill)
         keeper.stdout.readline()  # it is ready
+
+
+def datagram(payload):
+    """With GameMaker's header."""
+    return struct.pack("<III", 0xDEADC0DE, 12, len(payload)) + payload
 
 
 def can_bind(ip):

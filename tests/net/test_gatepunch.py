@@ -18,7 +18,7 @@ import unittest
 
 sys.dont_write_bytecode = True
 import child  # noqa: E402
-from child import Child, can_bind, needs  # noqa: E402
+from child import Child, can_bind, datagram, needs  # noqa: E402
 
 GATEPUNCH = None
 EMULATED = child.emulated()
@@ -57,8 +57,7 @@ class Peer:
         self.tcp.sendall(b"".join((line if isinstance(line, bytes) else line.encode()) + b"\n\0" for line in lines))
 
     def send_udp(self, command):
-        payload = command + b"\n\0"
-        self.udp.sendto(struct.pack("<III", 0xDEADC0DE, 12, len(payload)) + payload, self.to)
+        self.udp.sendto(datagram(command + b"\n\0"), self.to)
 
     def register(self, *data, udp=True):
         if udp:

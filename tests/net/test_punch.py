@@ -14,7 +14,7 @@ import unittest
 
 sys.dont_write_bytecode = True
 import child  # noqa: E402
-from child import Child, Line, can_bind, closed_port, needs  # noqa: E402
+from child import Child, Line, can_bind, closed_port, datagram, needs  # noqa: E402
 
 PUNCH = None
 EMULATED = child.emulated()
@@ -41,8 +41,7 @@ class Player:
         test.addCleanup(self.socket.close)
 
     def send(self, payload, to):
-        head = b"" if self.raw else struct.pack("<III", 0xDEADC0DE, 12, len(payload))
-        self.socket.sendto(head + payload, to)
+        self.socket.sendto(payload if self.raw else datagram(payload), to)
 
     def receive(self):
         """(payload, has a header, from) of the next datagram"""
